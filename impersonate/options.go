@@ -1,0 +1,76 @@
+package impersonate
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// Options configures a Transport. The zero value is the newest stable Chrome
+// on Windows, without a proxy, verifying certificates against the system's roots.
+type Options struct {
+	// Profile is what to look like. If nil, fingerprints.Lookup("chrome").
+	Profile *fingerprints.Profile
+
+	// Locale is the user's languages, best first, comma-separated: "en-US,en".
+	// If empty, "en-US".
+	Locale string
+
+	// Proxy is the URL of the proxy for every connection: http, https, socks4a,
+	// socks5 or socks5h, with user:password@ where it asks for them. If empty,
+	// connections are direct. No environment variable is read.
+	Proxy string
+
+	// ProxyFunc, if not nil, chooses the proxy of each request instead; a nil
+	// URL means direct.
+	ProxyFunc func(*http.Request) (*url.URL, error)
+
+	// DialContext, if not nil, makes the TCP connections, those to a proxy included.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// RootCAs are the authorities trusted. If nil, the system's.
+	RootCAs *x509.CertPool
+
+	// Certificates are client certificates, offered to servers that ask.
+	Certificates []tls.Certificate
+
+	// PinnedSPKI, if not empty, are base64 SHA-256 hashes of public keys, one
+	// of which the verified chain must hold.
+	PinnedSPKI []string
+
+	// InsecureSkipVerify accepts any certificate. For tests only.
+	InsecureSkipVerify bool
+
+	// KeyLogWriter, if not nil, receives TLS secrets in NSS key log format.
+	KeyLogWriter io.Writer
+
+	// DialTimeout bounds name resolution, TCP and proxy handshake together.
+	// If zero, 30 s; if negative, none.
+	DialTimeout time.Duration
+
+	// TLSHandshakeTimeout bounds the TLS handshake. If zero, 10 s; if negative, none.
+	TLSHandshakeTimeout time.Duration
+
+	// ResponseHeaderTimeout bounds the wait for a response's header once the
+	// request is written. If zero or negative, none.
+	ResponseHeaderTimeout time.Duration
+
+	// IdleConnTimeout is how long an unused connection is kept. If zero, 90 s;
+	// if negative, forever.
+	IdleConnTimeout time.Duration
+
+	// Logger, if not nil, receives what is worth knowing and no error tells.
+	Logger *slog.Logger
+}
+
+// bound gives the default for a zero duration and 0 (no bound) for a negative one.
+func bound(d, def time.Duration) time.Duration { return max(0, cmp.Or(d, def)) }
