@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"math"
 	"slices"
 
 	"golang.org/x/net/http2/hpack"
@@ -45,11 +46,15 @@ func (e *headerEncoder) setPeerTableSize(n uint32) {
 	}
 }
 
+// resize schedules the update. Firefox, which answers every setting, also
+// names the smallest of several that only rose; Chromium's quiche does not.
 func (e *headerEncoder) resize(n uint32) {
-	if !e.updatePending || n < e.lowest {
-		e.lowest = n
+	if !e.updatePending {
+		e.updatePending, e.lowest = true, math.MaxUint32
 	}
-	e.updatePending = true
+	if n < e.table.max || e.policy.UpdateOnSettings {
+		e.lowest = min(e.lowest, n)
+	}
 	e.table.resize(n)
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -194,5 +195,158 @@ func readTestInt(b *[]byte, bits uint) int {
 		if c&0x80 == 0 {
 			return n
 		}
+	}
+}
+
+func TestEncoderTableSizeUpdates(t *testing.T) {
+	get := []HeaderField{{":method", "GET"}}
+	capped := chromePolicy
+	capped.MaxTableSize = 1024
+	for _, tt := range []struct {
+		name   string
+		policy HPACKPolicy
+		sizes  []uint32
+		want   string
+	}{
+		{"Chrome, size unchanged", chromePolicy, []uint32{4096}, "[2] "},
+		{"Firefox, size unchanged", firefoxPolicy, []uint32{4096}, "{size 4096} [2] "},
+		{"raised", chromePolicy, []uint32{65536}, "{size 65536} [2] "},
+		{"raised twice", chromePolicy, []uint32{8192, 65536}, "{size 65536} [2] "},
+		{"Firefox, raised twice", firefoxPolicy, []uint32{8192, 65536}, "{size 8192} {size 65536} [2] "},
+		{"lowered", chromePolicy, []uint32{0}, "{size 0} [2] "},
+		{"lowered and raised", chromePolicy, []uint32{100, 4096}, "{size 100} {size 4096} [2] "},
+		{"lowered, raised and lowered", firefoxPolicy, []uint32{0, 8192, 300}, "{size 0} {size 300} [2] "},
+		{"raised and back", chromePolicy, []uint32{8192, 4096}, "{size 4096} [2] "},
+		{"capped below the default", capped, nil, "{size 1024} [2] "},
+		{"capped", capped, []uint32{4096}, "{size 1024} [2] "},
+		{"under the cap", capped, []uint32{512}, "{size 512} [2] "},
+	} {
+		e := newHeaderEncoder(tt.policy)
+		for _, n := range tt.sizes {
+			e.setPeerTableSize(n)
+		}
+		if got := describeBlock(e.append(nil, get)); got != tt.want {
+			t.Errorf("%s: first block %s, want %s", tt.name, got, tt.want)
+		}
+		if got := describeBlock(e.append(nil, get)); got != "[2] " {
+			t.Errorf("%s: the second block repeats the update: %s", tt.name, got)
+		}
+	}
+}
+
+// The forms that no capture shows.
+func TestEncoderRepresentations(t *testing.T) {
+	long := strings.Repeat("x", 3000)
+	for _, tt := range []struct {
+		name   string
+		policy HPACKPolicy
+		size   uint32
+		fields []HeaderField
+		want   string
+	}{
+		{"zero policy adds everything", HPACKPolicy{}, 4096, []HeaderField{{":path", "/a"}, {":path", "/a"}},
+			`incremental 4="/a" [62] `},
+		{"Chrome: a value that Huffman makes no shorter stays plain", chromePolicy, 4096, []HeaderField{{"x", "~~"}},
+			`incremental 0 "x"="~~" `},
+		{"Chrome: an entry larger than the table empties it", chromePolicy, 100,
+			[]HeaderField{{"a", "1"}, {"b", strings.Repeat("~", 100)}, {"a", "1"}},
+			`{size 100} incremental 0 "a"="1" incremental 0 "b"="` + strings.Repeat("~", 100) + `" incremental 0 "a"="1" `},
+		{"Chrome: a name evicted by its own entry is still named", chromePolicy, 64,
+			[]HeaderField{{"nn", "1"}, {"nn", "2"}},
+			`{size 64} incremental 0 "nn"="1" incremental 62="2" `},
+		{"Firefox: more than half of the table is not added", firefoxPolicy, 4096,
+			[]HeaderField{{"referer", long}, {"referer", "/"}},
+			`{size 4096} literal 51=H"` + long + `" incremental 51=H"/" `},
+		{"Firefox: a tiny table takes nothing", firefoxPolicy, 127, []HeaderField{{"dnt", "1"}},
+			`{size 127} literal 0 H"dnt"=H"1" `},
+		{"Firefox: authorization", firefoxPolicy, 4096, []HeaderField{{"authorization", "Basic QQ=="}},
+			`{size 4096} never 23=H"Basic QQ==" `},
+		{"Firefox: an exact match that may not be used gives the name", firefoxPolicy, 4096, []HeaderField{{":path", "/"}},
+			`{size 4096} literal 4=H"/" `},
+		{"Firefox: else the highest index gives it", firefoxPolicy, 4096,
+			[]HeaderField{{"x", "1"}, {"y", ""}, {"x", "2"}, {"x", "3"}, {":status", "999"}},
+			`{size 4096} incremental 0 H"x"=H"1" incremental 0 H"y"=H"" incremental 63=H"2" incremental 64=H"3" incremental 14=H"999" `},
+		{"Chrome: the newest", chromePolicy, 4096,
+			[]HeaderField{{"x", "1"}, {"y", ""}, {"x", "2"}, {"x", "3"}},
+			`incremental 0 "x"="1" incremental 0 "y"="" incremental 63="2" incremental 62="3" `},
+	} {
+		e := newHeaderEncoder(tt.policy)
+		e.setPeerTableSize(tt.size)
+		if got := describeBlock(e.append(nil, tt.fields)); got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A server that allows a table of 4 GiB does not make us hold one, and its
+// decoder, which does hold it, still understands us.
+func TestEncoderTableIsBounded(t *testing.T) {
+	e := newHeaderEncoder(HPACKPolicy{})
+	e.setPeerTableSize(1<<32 - 1)
+	dec := hpack.NewDecoder(4096, nil)
+	dec.SetAllowedMaxDynamicTableSize(1<<32 - 1)
+	pad := strings.Repeat("y", 1000)
+	for i := range 2000 {
+		fields := []HeaderField{{"a", strconv.Itoa(i) + pad}, {"b", "fixed"}, {"a", strconv.Itoa(i/2) + pad}}
+		if i == 1000 {
+			fields = append(fields, HeaderField{"huge", strings.Repeat("z", maxHeldTable)})
+		}
+		got := decodeAll(t, dec, e.append(nil, fields))
+		if !slices.Equal(got, fields) {
+			t.Fatalf("block %d decodes to other fields", i)
+		}
+		if e.table.size > maxHeldTable || len(e.table.ring) > 1024 {
+			t.Fatalf("the table holds %d bytes in %d slots", e.table.size, len(e.table.ring))
+		}
+	}
+}
+
+func TestEncoderDoesNotAllocate(t *testing.T) {
+	for _, policy := range []HPACKPolicy{chromePolicy, firefoxPolicy} {
+		e := newHeaderEncoder(policy)
+		fields := []HeaderField{
+			{":method", "GET"}, {":authority", "example.com"}, {":scheme", "https"}, {":path", "/"},
+			{"user-agent", "Mozilla/5.0"}, {"referer", ""}, {"cookie", "a=b"},
+		}
+		referers := make([]string, 500)
+		for i := range referers {
+			referers[i] = "https://example.com/" + strconv.Itoa(i)
+		}
+		buf := make([]byte, 0, 4096)
+		i := 0
+		step := func() {
+			fields[5].Value = referers[i%len(referers)]
+			e.append(buf, fields)
+			i++
+		}
+		for range referers {
+			step() // grows the ring to its final length
+		}
+		if n := testing.AllocsPerRun(1000, step); n != 0 {
+			t.Errorf("%v allocations a block", n)
+		}
+	}
+}
+
+func BenchmarkEncoder(b *testing.B) {
+	for _, c := range browserConns(b) {
+		if c.name != "chromium-156-everything/conn-0003" && c.name != "firefox-153-everything/conn-0011" {
+			continue
+		}
+		var blocks [][]HeaderField
+		dec := hpack.NewDecoder(4096, nil)
+		for _, ev := range c.events {
+			if ev.block != nil {
+				blocks = append(blocks, decodeAll(b, dec, ev.block))
+			}
+		}
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			e := newHeaderEncoder(c.policy())
+			buf := make([]byte, 0, 4096)
+			for i := 0; b.Loop(); i++ {
+				e.append(buf, blocks[i%len(blocks)])
+			}
+		})
 	}
 }
