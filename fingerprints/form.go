@@ -1,5 +1,7 @@
 package fingerprints
 
+import "fmt"
+
 // A Form is the shape of one kind of request under one profile and locale:
 // what [Profile.Form] compiles, once per kind, and requests are filled into.
 type Form struct {
@@ -14,4 +16,88 @@ type FormField struct {
 	Name  string // lower case; "*" = the request's own further fields go here
 	Spell string // spelling on HTTP/1.1
 	Value string // constant value; "" = a slot that is skipped if the request brings no value
+}
+
+// A NoFormError is a kind of request that a profile has no header list for.
+type NoFormError struct {
+	Profile string
+	Request Request
+}
+
+// Error implements error.
+func (e *NoFormError) Error() string {
+	return fmt.Sprintf("fingerprints: profile %q has no header list for %s", e.Profile, e.Request)
+}
+
+// String describes the kind of request in the words of the Fetch standard.
+func (r Request) String() string {
+	return fmt.Sprintf("%s %s %s %s %q", r.Method, r.Dest, r.Mode, r.Site, r.Kind)
+}
+
+// Complete returns r with what is not said filled in: no destination is a typed
+// navigation for GET and HEAD and a fetch() from the target's own origin for
+// other methods; a missing mode and site are the usual ones of the destination.
+func (r Request) Complete() Request {
+	if r.Method == "" {
+		r.Method = "GET"
+	}
+	if r.Dest == DestUnset {
+		r.Dest = Empty
+		if r.Method == "GET" || r.Method == "HEAD" {
+			r.Dest = Document
+		}
+	}
+	if r.Mode == ModeUnset {
+		r.Mode = defaultMode(r.Dest)
+	}
+	if r.Site == SiteUnset {
+		r.Site = SiteSameOrigin
+		if r.Dest == Document && (r.Kind == "" || r.Kind == "typed") {
+			r.Site, r.Kind, r.User = SiteNone, "typed", true
+		}
+	}
+	return r
+}
+
+// defaultMode is the mode that an element or API uses when nothing is said.
+func defaultMode(d Dest) Mode {
+	switch d {
+	case Document, IFrame, Frame, Object, Embed:
+		return Navigate
+	case Empty, Font, Manifest, JSON:
+		return CORS
+	case Worker, SharedWorker, ServiceWorker, XSLT:
+		return SameOrigin
+	case WebSocket:
+		return ModeWebSocket
+	default:
+		return NoCORS
+	}
+}
+
+// Form compiles the shape of requests like r, which is completed first, on p's
+// platform. Locale is the user's languages, best first ("de", "en-US,en"); ""
+// is en-US.
+func (p *Profile) Form(r Request, locale string) (*Form, error) {
+	r = r.Complete()
+	list := p.Headers.list(&r)
+	if list == nil {
+		return nil, &NoFormError{Profile: p.Name, Request: r}
+	}
+	f := &Form{Pseudo: p.HTTP2.PseudoOrder}
+	if rule := p.HTTP2.Priority.rule(&r); rule != nil {
+		f.Priority = rule.Header
+		if p.HTTP2.Priority.Flag {
+			f.Weight = rule.Weight
+		}
+	}
+	vars := p.variables(&r, locale, f.Priority)
+	for _, name := range list.Fields {
+		f.Fields = append(f.Fields, FormField{
+			Name:  name,
+			Spell: p.HTTP1.Spell(name),
+			Value: expand(p.Headers.value(name, &r), vars),
+		})
+	}
+	return f, nil
 }

@@ -109,6 +109,10 @@ type Headers struct {
 	// sent unless the request itself brings it.
 	Values map[string][]ValueRule `json:"values"`
 
+	// Vars are constants that ${name} stands for in values, so that a release
+	// which changes one, say the Accept of documents, names it once.
+	Vars map[string]string `json:"vars,omitempty"`
+
 	// AcceptLanguage says how a locale list becomes accept-language.
 	AcceptLanguage AcceptLanguage `json:"accept_language"`
 }
@@ -116,7 +120,7 @@ type Headers struct {
 // A HeaderList is the order of the fields of one kind of request.
 type HeaderList struct {
 	Name string `json:"name"` // for error messages and fpcheck show
-	When When   `json:"when"`
+	When When   `json:"when,omitzero"`
 
 	// Fields are lower-case names in wire order. A name whose value is
 	// neither in Values nor brought by the request (content-length,
@@ -126,11 +130,12 @@ type HeaderList struct {
 }
 
 // A ValueRule is the value that a field has when When matches. In it, ${name}
-// stands for a variable: a platform's [Platform.Vars], or one of the computed
-// ones: sec-ch-ua, locale (the accept-language value), and of the request:
-// dest, mode, site.
+// stands for a variable: of [Headers.Vars], of the platform's [Platform.Vars], or
+// one of the computed ones: version, sec-ch-ua, sec-ch-ua-full-version-list,
+// locale (the accept-language value), priority (the header of the priority rule),
+// and of the request: dest, mode, site.
 type ValueRule struct {
-	When  When   `json:"when"`
+	When  When   `json:"when,omitzero"`
 	Value string `json:"value"`
 }
 
@@ -142,4 +147,6 @@ type AcceptLanguage struct {
 	Step int `json:"step"`
 	// Lowest is the smallest weight, in tenths.
 	Lowest int `json:"lowest,omitempty"`
+	// Verbatim sends the list without weights (headless Chromium: en-US,en).
+	Verbatim bool `json:"verbatim,omitempty"`
 }

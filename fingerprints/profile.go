@@ -70,7 +70,7 @@ type TLS struct {
 	Resumption Resumption `json:"resumption"`
 
 	// WebSocket says what a connection made for a WebSocket changes.
-	WebSocket HelloChange `json:"websocket"`
+	WebSocket HelloChange `json:"websocket,omitzero"`
 }
 
 // Resumption says how a release offers a TLS 1.3 session again.
@@ -115,7 +115,7 @@ type HTTP2 struct {
 	DataFrame int `json:"data_frame,omitempty"`
 
 	// Ping says when liveness is probed.
-	Ping Ping `json:"ping"`
+	Ping Ping `json:"ping,omitzero"`
 
 	// GoAwayOnClose is whether a connection closed in good order says GOAWAY
 	// NO_ERROR first (Firefox) or just closes (Chrome).
@@ -189,7 +189,7 @@ type Priority struct {
 
 // A PriorityRule is the priority of the requests that When matches.
 type PriorityRule struct {
-	When   When   `json:"when"`
+	When   When   `json:"when,omitzero"`
 	Weight int    `json:"weight,omitempty"` // effective weight, 1..256; the byte on the wire is one less
 	Header string `json:"header,omitempty"` // value of the priority header field; "" = not sent
 }
