@@ -1,14 +1,23 @@
 package fingerprints
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A Form is the shape of one kind of request under one profile and locale:
 // what [Profile.Form] compiles, once per kind, and requests are filled into.
+//
+// Fields is the order for a request without fields of its own; [Form.Arrange] gives
+// the order for one that has some.
 type Form struct {
 	Pseudo   []string    // pseudo-header names in order, for HTTP/2
 	Fields   []FormField // regular fields in wire order
 	Weight   int         // HEADERS priority weight, 1..256; 0 = no priority block
 	Priority string      // value of the priority signal, also for PRIORITY_UPDATE; "" = none
+
+	table []string                 // HeaderList.Table
+	spell func(name string) string // HTTP1.Spell
 }
 
 // A FormField is one place in a Form.
@@ -87,17 +96,42 @@ func (p *Profile) Form(r Request, locale string) (*Form, error) {
 	f := &Form{Pseudo: p.HTTP2.PseudoOrder}
 	if rule := p.HTTP2.Priority.rule(&r); rule != nil {
 		f.Priority = rule.Header
-		if p.HTTP2.Priority.Flag {
+		if p.HTTP2.Priority.Flag && r.HTTP2 {
 			f.Weight = rule.Weight
 		}
 	}
 	vars := p.variables(&r, locale, f.Priority)
+	f.table, f.spell = list.Table, p.HTTP1.Spell
 	for _, name := range list.Fields {
-		f.Fields = append(f.Fields, FormField{
-			Name:  name,
-			Spell: p.HTTP1.Spell(name),
-			Value: expand(p.Headers.value(name, &r), vars),
-		})
+		if name != tableFields {
+			f.addField(p, &r, vars, name)
+			continue
+		}
+		for _, name := range blinkOrder(slices.DeleteFunc(slices.Clone(list.Table), isPlaceholder)) {
+			f.addField(p, &r, vars, name)
+		}
+		f.addField(p, &r, vars, ownFields)
 	}
 	return f, nil
+}
+
+// addField appends the place of name, unless it belongs to the other protocol.
+func (f *Form) addField(p *Profile, r *Request, vars func(string) string, name string) {
+	if r.HTTP2 && isHopByHop(name) {
+		return
+	}
+	f.Fields = append(f.Fields, FormField{
+		Name:  name,
+		Spell: f.spell(name),
+		Value: expand(p.Headers.value(name, r), vars),
+	})
+}
+
+func isPlaceholder(name string) bool { return name == ownFields || name == tableFields }
+
+// isHopByHop reports whether a list names the field for HTTP/1.1 only: the
+// authority is a pseudo-header field in HTTP/2, and fields about the connection
+// are malformed there (RFC 9113, section 8.2.2).
+func isHopByHop(name string) bool {
+	return name == "host" || name == "connection" || name == "upgrade" || name == "sec-websocket-key"
 }

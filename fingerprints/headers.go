@@ -73,8 +73,9 @@ type Request struct {
 	User          bool   // user activated: Sec-Fetch-User: ?1
 	Body          bool   // has a request body
 	Credentials   bool   // cookies may be sent
-	CrossRedirect bool   // a cross-origin hop came before this one
+	CrossRedirect bool   // a redirect that led here changed the origin
 	Redirected    bool   // any redirect came before this one
+	StartedCross  bool   // the first request of the redirect chain already went to another origin
 	FetchPriority string // "", "high", "low", "auto" (Fetch standard: priority)
 	Cache         string // cache mode: "", "no-store", "reload", "no-cache", "default", ...
 }
@@ -94,6 +95,7 @@ type When struct {
 	Credentials   *bool    `json:"credentials,omitempty"`
 	CrossRedirect *bool    `json:"cross_redirect,omitempty"`
 	Redirected    *bool    `json:"redirected,omitempty"`
+	StartedCross  *bool    `json:"started_cross,omitempty"`
 	FetchPriority []string `json:"fetch_priority,omitempty"`
 	Cache         []string `json:"cache,omitempty"`
 }
@@ -125,8 +127,16 @@ type HeaderList struct {
 	// Fields are lower-case names in wire order. A name whose value is
 	// neither in Values nor brought by the request (content-length,
 	// content-type, origin, referer, cookie, range, ...) is skipped. "*" is
-	// where a page's own header fields go, in the order the page gave them.
+	// where a page's own header fields go, in the order the page gave them;
+	// "#" is where the fields of Table go. host, connection and upgrade are
+	// for HTTP/1.1 only.
 	Fields []string `json:"fields"`
+
+	// Table names the fields that Chromium's renderer keeps in a hash map,
+	// in the order in which it puts them there, "*" for the page's own ones.
+	// They are sent in the order of the map's buckets, which follows from the
+	// names: see form_blink.go.
+	Table []string `json:"table,omitempty"`
 }
 
 // A ValueRule is the value that a field has when When matches. In it, ${name}

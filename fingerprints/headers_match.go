@@ -20,6 +20,7 @@ func (w *When) matches(r *Request) bool {
 		holds(w.Credentials, r.Credentials) &&
 		holds(w.CrossRedirect, r.CrossRedirect) &&
 		holds(w.Redirected, r.Redirected) &&
+		holds(w.StartedCross, r.StartedCross) &&
 		oneOf(w.FetchPriority, r.FetchPriority) &&
 		oneOf(w.Cache, r.Cache)
 }

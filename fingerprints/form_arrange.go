@@ -1,0 +1,97 @@
+package fingerprints
+
+import (
+	"slices"
+	"strings"
+)
+
+// Placeholders in a list of fields.
+const (
+	ownFields   = "*" // the page's own fields
+	tableFields = "#" // the browser's hash table: HeaderList.Table
+)
+
+// Arrange returns the fields of a request in wire order, without "*". Own names,
+// in lower case, every field that the request brings a value for: what its
+// author set, and content-type, content-length, origin, referer, cookie and
+// the like where they are there. Fields that Arrange returns without a value
+// of their own, and that are not among own, are not sent.
+func (f *Form) Arrange(own ...string) []FormField {
+	if f.table == nil {
+		return f.arrangeInPlace(own)
+	}
+	// What a script may set goes through the table, wherever the browser's own
+	// value of that name would stand.
+	var page []string
+	for _, name := range own {
+		if !isForbidden(name) || f.index(name) < 0 {
+			page = append(page, name)
+		}
+	}
+	slices.Sort(page)
+	page = slices.Compact(page)
+	var names []string
+	for _, name := range f.table {
+		switch i := f.index(name); {
+		case name == ownFields:
+			names = append(names, page...)
+		case !slices.Contains(page, name) && (slices.Contains(own, name) || f.Fields[i].Value != ""):
+			names = append(names, name)
+		}
+	}
+	out := make([]FormField, 0, len(f.Fields)+len(page))
+	for _, field := range f.Fields {
+		switch {
+		case field.Name == ownFields: // stands behind the table's fields
+			for _, name := range blinkOrder(names) {
+				out = append(out, f.field(name))
+			}
+		case !slices.Contains(f.table, field.Name) && !slices.Contains(page, field.Name):
+			out = append(out, field)
+		}
+	}
+	return out
+}
+
+// arrangeInPlace puts the fields that have no place of their own at "*".
+func (f *Form) arrangeInPlace(own []string) []FormField {
+	out := make([]FormField, 0, len(f.Fields)+len(own))
+	for _, field := range f.Fields {
+		if field.Name != ownFields {
+			out = append(out, field)
+			continue
+		}
+		for _, name := range own {
+			if f.index(name) < 0 {
+				out = append(out, f.field(name))
+			}
+		}
+	}
+	return out
+}
+
+func (f *Form) index(name string) int {
+	return slices.IndexFunc(f.Fields, func(x FormField) bool { return x.Name == name })
+}
+
+// field returns the place called name, or one for a field that has none.
+func (f *Form) field(name string) FormField {
+	if i := f.index(name); i >= 0 {
+		return f.Fields[i]
+	}
+	return FormField{Name: name, Spell: f.spell(name)}
+}
+
+// isForbidden reports whether name is a forbidden request-header (Fetch
+// standard, section 2.2.2): a script cannot set it, the browser does.
+func isForbidden(name string) bool {
+	switch name {
+	case "accept-charset", "accept-encoding", "access-control-request-headers", "access-control-request-method",
+		"connection", "content-length", "cookie", "date", "dnt", "expect", "host", "keep-alive", "origin",
+		"referer", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "via":
+		return true
+	}
+	// Not forbidden by the standard, but only ever set by the browser itself.
+	return strings.HasPrefix(name, "sec-") || strings.HasPrefix(name, "proxy-") ||
+		name == "priority" || name == "upgrade-insecure-requests"
+}

@@ -1,0 +1,116 @@
+package fingerprints
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// Chromium's renderer keeps the fields of a subresource request in a hash map
+// and writes them in the order of its buckets, so where a page's own field
+// stands follows from its name and from how many fields there are. This file
+// fills such a table. Captures that show it: chromium-156-everything,
+// fetch-headers (a table of 32) and xhr-post-json (16), chromium-143-everything,
+// eventsource.
+
+// blinkOrder returns names, which are in lower case and inserted in the given
+// order, in the order in which Blink's HashMap (WTF) iterates over them.
+func blinkOrder(names []string) []string {
+	const smallest = 8
+	table := make([]string, smallest)
+	for i, name := range names {
+		blinkPut(table, name)
+		if 2*(i+1) < len(table) {
+			continue
+		}
+		// Half full: twice as large, refilled in the order of the old buckets.
+		old := table
+		table = make([]string, 2*len(old))
+		for _, n := range old {
+			if n != "" {
+				blinkPut(table, n)
+			}
+		}
+	}
+	return slices.DeleteFunc(table, func(n string) bool { return n == "" })
+}
+
+// blinkPut puts name into the first free bucket of its triangular probe sequence.
+func blinkPut(table []string, name string) {
+	mask := len(table) - 1
+	at := int(blinkHash(name)) & mask
+	for step := 1; table[at] != ""; step++ {
+		at = (at + step) & mask
+	}
+	table[at] = name
+}
+
+// blinkHash is the low half of what Blink hashes a name to without regard to
+// case: rapidhash over the folded UTF-16 text. The table uses the low bits only.
+func blinkHash(name string) uint32 {
+	text := make([]byte, 0, 2*len(name))
+	for _, c := range []byte(strings.ToLower(name)) {
+		text = append(text, c, 0)
+	}
+	return uint32(rapidHash(text))
+}
+
+// rapidSecret and rapidSeed are rapidhash's published defaults, version 1.
+var rapidSecret = [3]uint64{0x2d358dccaa6c78a5, 0x8bb84b93962eacc9, 0x4b33a62ed433d4a3}
+
+const rapidSeed = 0xbdd89aa982704029
+
+// rapidHash is rapidhash, version 1, by Nicolas De Carli, for text of even length.
+func rapidHash(p []byte) uint64 {
+	u64, u32 := binary.LittleEndian.Uint64, binary.LittleEndian.Uint32
+	s, size := rapidSecret, uint64(len(p))
+	seed := uint64(rapidSeed)
+	seed ^= rapidMix(seed^s[0], s[1]) ^ size
+	var a, b uint64
+	switch n := len(p); {
+	case n > 16:
+		p, seed = rapidLong(p, seed)
+		tail := p[len(p)-16:]
+		a, b = u64(tail), u64(tail[8:])
+	case n >= 4:
+		delta := (n & 24) >> (n >> 3)
+		last := n - 4
+		a = uint64(u32(p))<<32 | uint64(u32(p[last:]))
+		b = uint64(u32(p[delta:]))<<32 | uint64(u32(p[last-delta:]))
+	case n == 2:
+		a = uint64(p[0]) | uint64(p[1])<<8
+	}
+	hi, lo := bits.Mul64(a^s[1], b^seed)
+	return rapidMix(lo^s[0]^size, hi^s[1])
+}
+
+// rapidLong mixes in all of a long text but its end; what it returns of the text
+// still ends in the last 16 bytes.
+func rapidLong(p []byte, seed uint64) ([]byte, uint64) {
+	u64 := binary.LittleEndian.Uint64
+	s, whole := rapidSecret, p
+	if len(p) > 48 {
+		see1, see2 := seed, seed
+		for len(p) >= 48 {
+			seed = rapidMix(u64(p)^s[0], u64(p[8:])^seed)
+			see1 = rapidMix(u64(p[16:])^s[1], u64(p[24:])^see1)
+			see2 = rapidMix(u64(p[32:])^s[2], u64(p[40:])^see2)
+			p = p[48:]
+		}
+		seed ^= see1 ^ see2
+	}
+	if len(p) > 16 {
+		seed = rapidMix(u64(p)^s[2], u64(p[8:])^seed^s[1])
+		if len(p) > 32 {
+			seed = rapidMix(u64(p[16:])^s[2], u64(p[24:])^seed)
+		}
+	}
+	return whole, seed
+}
+
+// rapidMix folds the 128-bit product of a and b.
+func rapidMix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}

@@ -1,0 +1,268 @@
+package fingerprints
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A capturedRequest is a request as a real browser sent it: testdata/README.md.
+type capturedRequest struct {
+	Capture string      `json:"capture"`
+	Proto   string      `json:"proto"`
+	Method  string      `json:"method"`
+	Host    string      `json:"host"`
+	Path    string      `json:"path"`
+	Stream  int         `json:"stream"`
+	Fields  [][2]string `json:"fields"` // cookie crumbs joined
+	Weight  int         `json:"weight"`
+}
+
+func readCapturedRequests(t *testing.T) []capturedRequest {
+	t.Helper()
+	f, err := os.Open("testdata/requests.jsonl.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []capturedRequest
+	for s := bufio.NewScanner(z); s.Scan(); {
+		var r capturedRequest
+		if err := json.Unmarshal(s.Bytes(), &r); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	if len(out) < 1000 {
+		t.Fatalf("only %d captured requests", len(out))
+	}
+	return out
+}
+
+func (c *capturedRequest) value(name string) string {
+	for _, f := range c.Fields {
+		if strings.EqualFold(f[0], name) {
+			return f[1]
+		}
+	}
+	return ""
+}
+
+// own lists what the request itself brings: slots, and what the page of the
+// capture sets.
+func (c *capturedRequest) own() map[string]string {
+	out := make(map[string]string)
+	for _, name := range []string{"content-length", "content-type", "origin", "referer", "cookie", "host", "sec-websocket-key",
+		"access-control-request-method", "access-control-request-headers", "x-a", "x-requested-with", "authorization"} {
+		if v := c.value(name); v != "" {
+			out[name] = v
+		}
+	}
+	if strings.HasSuffix(c.Path, "fetch-headers") && c.Method == "GET" {
+		out["accept"] = c.value("accept")
+	}
+	return out
+}
+
+// kinds maps the end of a captured path to the kind of request; the rest follows
+// from the fetch metadata.
+var kinds = []struct {
+	suffix string
+	set    func(*Request)
+}{
+	{"/favicon.ico", kind("favicon")},
+	{"/icon.png", kind("favicon")},
+	{"/preload-script.js", kind("preload")},
+	{"/modulepreload.js", kind("modulepreload")},
+	{"/script-defer.js", kind("defer")},
+	{"/script-async.js", kind("async")},
+	{"/script-module.js", kind("module")},
+	{"/dynamic-import.js", kind("module")},
+	{"/style-print.css", kind("print")},
+	{"/prefetch.html", kind("prefetch")},
+	{"/beacon", kind("beacon")},
+	{"/eventsource", kind("eventsource")},
+	{"/xhr-get", kind("xhr")},
+	{"/xhr-post-json", kind("xhr")},
+	{"/xhr-post-form", kind("xhr")},
+	{"/fetch-keepalive", kind("keepalive")},
+	{"/fetch-cache-no-store", func(r *Request) { r.Cache = "no-store" }},
+	{"/fetch-cache-reload", func(r *Request) { r.Cache = "reload" }},
+	{"/fetch-cache-no-cache", func(r *Request) { r.Cache = "no-cache" }},
+	{"/fetch-priority-high", func(r *Request) { r.FetchPriority = "high" }},
+	{"/fetch-priority-low", func(r *Request) { r.FetchPriority = "low" }},
+	{"/img-high.png", func(r *Request) { r.FetchPriority = "high" }},
+	{"/img-low.png", func(r *Request) { r.FetchPriority = "low" }},
+	{"/multipart", kind("form")},
+	{"/crosspost", kind("form")},
+	{"/form-post", kind("form")},
+	{"/done", func(r *Request) { r.Kind, r.Redirected = "form", true }},
+	{"/after-redirect", func(r *Request) { r.Redirected = true }},
+	{"/fetch-redirected", func(r *Request) { r.Redirected = true }},
+	{"/fetch-redirected-cross", func(r *Request) { r.Redirected, r.CrossRedirect = true, true }},
+	{"/fetch-redirected-back", func(r *Request) { r.Redirected, r.CrossRedirect, r.StartedCross = true, true, true }},
+	{"/img-redirected-cross.png", func(r *Request) { r.Redirected, r.CrossRedirect = true, true }},
+	{"/everything?step=5", func(r *Request) { r.Redirected, r.CrossRedirect = true, true }},
+}
+
+func kind(k string) func(*Request) { return func(r *Request) { r.Kind = k } }
+
+// request says what kind of request c is.
+func (c *capturedRequest) request(t *testing.T) Request {
+	r := Request{HTTP2: c.Proto == "h2", Method: c.Method}
+	r.Dest, _ = ParseDest(c.value("sec-fetch-dest"))
+	r.Mode, _ = ParseMode(c.value("sec-fetch-mode"))
+	r.Site, _ = ParseSite(c.value("sec-fetch-site"))
+	r.User = c.value("sec-fetch-user") == "?1"
+	r.Body = c.value("content-length") != "" && c.value("content-length") != "0"
+	if c.Path == "/ws" {
+		r.Dest, r.Mode = WebSocket, ModeWebSocket
+	}
+	if r.Dest == Document {
+		r.Kind = "link"
+		if r.Site == SiteNone {
+			r.Kind = "typed"
+		}
+	}
+	redirecting := strings.HasPrefix(c.Path, "/redir?")
+	for _, k := range kinds {
+		if strings.HasSuffix(c.Path, k.suffix) && !redirecting {
+			k.set(&r)
+		}
+	}
+	if c.Method == "OPTIONS" {
+		r.Kind = "preflight"
+	}
+	// The credentials mode: what fetch() and CORS elements leave out by default.
+	r.Credentials = r.Mode == Navigate || r.Mode == NoCORS || r.Site == SiteSameOrigin || strings.Contains(c.Path, "include")
+	if strings.HasSuffix(c.Path, "/fetch-nocors") && r.Site != SiteSameOrigin {
+		r.Credentials = false
+	}
+	// The page of step 7 is reloaded once.
+	if strings.HasSuffix(c.value("referer"), "/everything?step=7") && r.Dest == Document && c.Method == "GET" {
+		r.Kind = "reload"
+	}
+	if r.Dest == IFrame && c.Capture == "firefox-153-everything" && c.Host == "api.other.test" && c.Stream == reloadedFrame {
+		r.Kind = "reload"
+	}
+	return r
+}
+
+// reloadedFrame is the stream of the frame in the page that was reloaded on
+// stream 393 of firefox-153-everything, conn-0011.
+const reloadedFrame = 433
+
+// profileOf names the profile of the captured build.
+func (c *capturedRequest) profileOf() string {
+	parts := strings.Split(c.Capture, "-")
+	return parts[0] + "-" + parts[1] + "-linux"
+}
+
+func (c *capturedRequest) locale() string {
+	if v := c.value("accept-language"); !strings.Contains(v, ";") && strings.HasPrefix(c.Capture, "chromium") {
+		return v // a headless build
+	}
+	return "en-US"
+}
+
+// wire is the field list that a Form makes of the request.
+func wire(f *Form, c *capturedRequest) [][2]string {
+	own := c.own()
+	var names []string
+	for _, field := range c.Fields { // in the page's order
+		if name := strings.ToLower(field[0]); own[name] != "" {
+			names = append(names, name)
+		}
+	}
+	out := [][2]string{}
+	for _, field := range f.Arrange(names...) {
+		v := field.Value
+		if own[field.Name] != "" {
+			v = own[field.Name]
+		}
+		if v == "" {
+			continue
+		}
+		name := field.Name
+		if c.Proto != "h2" {
+			name = field.Spell
+		}
+		out = append(out, [2]string{name, v})
+	}
+	return out
+}
+
+// TestFormEqualsCapture takes every request that a captured browser made and
+// demands the same fields, in the same order, with the same values and priority.
+func TestFormEqualsCapture(t *testing.T) {
+	bad, needed := make(map[string]int), make(map[string]bool)
+	for _, c := range readCapturedRequests(t) {
+		p, err := Lookup(c.profileOf())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := c.request(t)
+		f, err := p.Form(r, c.locale())
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		have := wire(f, &c)
+		if want := spellAsPage(c.Fields); slices.Equal(have, want) && f.Weight == c.Weight {
+			continue
+		}
+		if name := unknowable(f, &c); name != "" {
+			needed[name] = true
+			continue
+		}
+		what := fmt.Sprintf("%s %s %s%s as %s", c.Capture, c.Method, c.Host, c.Path, r)
+		if bad[c.profileOf()]++; bad[c.profileOf()] <= 400 {
+			t.Errorf("%s\n have %v\n want %v\n weight %d, want %d", what, diffOf(have, c.Fields), diffOf(c.Fields, have), f.Weight, c.Weight)
+		}
+	}
+	for name := range unknowables {
+		if !needed[name] {
+			t.Errorf("unknowable %q is not needed any more", name)
+		}
+	}
+}
+
+// spellAsPage writes names that the capture's own scripts spelled as our
+// requests do.
+func spellAsPage(fields [][2]string) [][2]string {
+	out := slices.Clone(fields)
+	for i := range out {
+		switch out[i][0] {
+		case "content-type":
+			if len(out) > 0 && out[0][0] == "Host" {
+				out[i][0] = "Content-Type"
+			}
+		case "x-a":
+			if out[0][0] == "Host" {
+				out[i][0] = "X-A"
+			}
+		}
+	}
+	return out
+}
+
+// diffOf returns a without the lines that stand at the same place in b.
+func diffOf(a, b [][2]string) (out []string) {
+	for i, f := range a {
+		if i >= len(b) || b[i] != f {
+			out = append(out, f[0]+": "+f[1])
+		} else {
+			out = append(out, "_")
+		}
+	}
+	return out
+}
