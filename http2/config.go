@@ -40,6 +40,10 @@ type Config struct {
 	// server's SETTINGS_MAX_FRAME_SIZE; it is never exceeded.
 	MaxDataFrame int
 
+	// MaxStreams caps the concurrent streams, whatever the server allows, which
+	// is taken to be 100 until it says so. If zero, there is no cap of our own.
+	MaxStreams uint32
+
 	// GoAwayOnClose sends GOAWAY NO_ERROR before a connection that ends in
 	// good order is closed.
 	GoAwayOnClose bool
@@ -140,10 +144,23 @@ const (
 )
 
 // ReceivePolicy is when receive window is given back (RFC 9113, section 6.9).
+// All consumed and unacknowledged bytes go into one update.
 type ReceivePolicy struct {
 	// StreamStep and ConnStep are the consumed, unacknowledged bytes from
 	// which on an update is sent. If zero, more than half of the window.
 	StreamStep, ConnStep uint32
+
+	// LowWater is the open window, in bytes, at and below which whatever was
+	// consumed is given back at once. If zero, there is no such mark.
+	LowWater uint32
+
+	// ConnOnReceipt counts bytes as consumed for the connection's window when
+	// they arrive, not when the caller reads them.
+	ConnOnReceipt bool
+
+	// MaxDelay gives back whatever was consumed when the last update of that
+	// window, or its opening, is this long ago. If zero, never.
+	MaxDelay time.Duration
 }
 
 // PingPolicy is when a connection's liveness is probed.

@@ -1,0 +1,341 @@
+package http2
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// responseBody is the body of a response: what the server has sent and the
+// caller has not read. DATA is read into it straight from the connection, and
+// copied once more, to the caller.
+type responseBody struct {
+	s    *stream
+	left int64 // bytes that may still come; -1 if unknown. Owned by the reader.
+
+	mu       sync.Mutex // guards the fields below; the reader fills a chunk's free end without it
+	state    bodyState
+	err      error // what follows the buffered bytes; nil while more may come
+	trailer  http.Header
+	head     *chunk
+	tail     *chunk
+	filling  *chunk // the reader reads into its free end
+	buffered int
+}
+
+// bodyState is what a reader of a body gets.
+//
+//	open ──END_STREAM, error──▶ ended (rest of the bytes, then err)
+//	  └──Close, cancelled (from either)──▶ dropped (err)
+type bodyState uint8
+
+const (
+	bodyOpen bodyState = iota
+	bodyEnded
+	bodyDropped
+)
+
+// A chunk is a run of bytes of a body.
+type chunk struct {
+	next *chunk
+	r, w int // read and written up to
+	buf  []byte
+	pool bool
+}
+
+// chunkSize is the size of pooled chunks: the largest DATA frame that servers
+// commonly send.
+const chunkSize = 16 << 10
+
+var chunkPool = sync.Pool{New: func() any { return &chunk{buf: make([]byte, chunkSize), pool: true} }}
+
+// newChunk is a chunk with room for n bytes or as much as there is in one.
+func newChunk(n int) *chunk {
+	if n > chunkSize/4 {
+		return chunkPool.Get().(*chunk)
+	}
+	return &chunk{buf: make([]byte, n)}
+}
+
+func (k *chunk) free() {
+	if k.pool {
+		k.next, k.r, k.w = nil, 0, 0
+		chunkPool.Put(k)
+	}
+}
+
+// fill reads size bytes of DATA from src into b. Bytes that nobody wants any
+// more are read all the same, and given back to the connection's window.
+func (b *responseBody) fill(src *bufio.Reader, size int) error {
+	if b.left > 0 {
+		b.left -= int64(size)
+	}
+	for size > 0 {
+		room := b.reserve(size)
+		if room == nil {
+			b.s.c.giveBack(nil, size)
+			_, err := src.Discard(size)
+			return err
+		}
+		n, err := src.Read(room)
+		if !b.commit(n) {
+			b.s.c.giveBack(nil, n)
+		}
+		if size -= n; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reserve returns where the reader may put up to n bytes, or nil if the body is dropped.
+func (b *responseBody) reserve(n int) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != bodyOpen {
+		return nil
+	}
+	k := b.tail
+	if k == nil || k.w == len(k.buf) {
+		k = newChunk(b.roomFor(n))
+	}
+	b.filling = k
+	return k.buf[k.w:min(len(k.buf), k.w+n)]
+}
+
+// roomFor is the size of the next chunk: what is known to come, in this frame
+// or in all.
+func (b *responseBody) roomFor(n int) int {
+	switch {
+	case b.left >= 0:
+		return int(min(b.left+int64(n), chunkSize))
+	case b.tail != nil:
+		return chunkSize // many small frames
+	}
+	return max(n, 512)
+}
+
+// commit makes n bytes that were read readable; it reports false if the body
+// was dropped meanwhile.
+func (b *responseBody) commit(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.filling
+	b.filling = nil
+	if b.state != bodyOpen {
+		k.free()
+		return false
+	}
+	if k != b.tail {
+		if b.tail == nil {
+			b.head = k
+		} else {
+			b.tail.next = k
+		}
+		b.tail = k
+	}
+	k.w += n
+	b.buffered += n
+	return true
+}
+
+// finish says that nothing more comes, and why.
+func (b *responseBody) finish(err error) {
+	b.mu.Lock()
+	if b.state == bodyOpen {
+		b.state, b.err = bodyEnded, err
+	}
+	b.mu.Unlock()
+}
+
+func (b *responseBody) setTrailer(h http.Header) {
+	b.mu.Lock()
+	b.trailer = h
+	b.mu.Unlock()
+}
+
+// fail ends the body with err. drop throws away what is unread; the number of
+// bytes is returned.
+func (b *responseBody) fail(err error, drop bool) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !drop {
+		if b.state == bodyOpen {
+			b.state, b.err = bodyEnded, err
+		}
+		return 0
+	}
+	if b.state == bodyDropped {
+		return 0
+	}
+	b.state, b.err = bodyDropped, err
+	n := b.buffered
+	for k := b.head; k != nil; {
+		next := k.next
+		if k != b.filling {
+			k.free()
+		}
+		k = next
+	}
+	b.head, b.tail, b.buffered = nil, nil, 0
+	return int64(n)
+}
+
+// Read reads what has arrived, or waits for something to.
+func (b *responseBody) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, err := b.take(p)
+		if n > 0 {
+			b.s.c.giveBack(b.s, n)
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+		<-b.s.wake
+	}
+}
+
+// take copies out what there is. It returns neither bytes nor an error if
+// there is nothing yet.
+func (b *responseBody) take(p []byte) (n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.head != nil && n < len(p) {
+		k := b.head
+		m := copy(p[n:], k.buf[k.r:k.w])
+		n += m
+		k.r += m
+		if k.r < k.w {
+			break
+		}
+		if k == b.filling {
+			break // its free end is being read into
+		}
+		if b.head = k.next; b.head == nil {
+			b.tail = nil
+		}
+		k.free()
+	}
+	b.buffered -= n
+	if b.buffered > 0 || b.state == bodyOpen {
+		return n, nil
+	}
+	if b.err == io.EOF && b.trailer != nil {
+		b.publishTrailer()
+	}
+	return n, b.err
+}
+
+// publishTrailer moves the trailers to the response, where net/http has them at EOF.
+func (b *responseBody) publishTrailer() {
+	r := &b.s.resp
+	if r.Trailer == nil {
+		r.Trailer = b.trailer
+	} else {
+		for k, v := range b.trailer {
+			r.Trailer[k] = v
+		}
+	}
+	b.trailer = nil
+}
+
+// Close ends the response. If it is not complete, its stream is reset.
+func (b *responseBody) Close() error {
+	b.s.closeBody()
+	token(b.s.wake) // a Read that waits
+	return nil
+}
+
+func (s *stream) closeBody() {
+	c := s.c
+	c.mu.Lock()
+	if s.info.tunnel && s.state == streamRemoteClosed {
+		c.wmu.Lock()
+		c.out.appendData(s.id, nil, true)
+		c.wmu.Unlock()
+		c.endSendLocked(s)
+	}
+	if s.state != streamClosed {
+		c.resetLocked(s, CodeCancel, ErrBodyClosed, true)
+	} else {
+		c.consumedLocked(nil, s.body.fail(ErrBodyClosed, true))
+	}
+	c.unlock()
+	c.flushIfWaiting(s)
+}
+
+// giveBack counts n bytes as consumed by the reader of s's body.
+func (c *ClientConn) giveBack(s *stream, n int) {
+	c.mu.Lock()
+	c.consumedLocked(s, int64(n))
+	c.mu.Unlock()
+	if s != nil {
+		c.flushIfWaiting(s)
+	}
+}
+
+// flushIfWaiting sends what giving back window has put out, if anything.
+func (c *ClientConn) flushIfWaiting(s *stream) {
+	c.wmu.Lock()
+	waits := c.out.batch != nil && !c.out.writing
+	c.wmu.Unlock()
+	if waits {
+		c.flushFor(s.ctx)
+	}
+}
+
+// checkBufferLocked holds a server to what the caller lets wait unread.
+func (s *stream) checkBufferLocked(size int) error {
+	limit := s.c.cfg.Limits.BufferedBodyBytes
+	if limit <= 0 {
+		return nil // the stream's window is the limit
+	}
+	s.body.mu.Lock()
+	defer s.body.mu.Unlock()
+	if s.body.buffered+size > limit {
+		return &StreamError{StreamID: s.id, Code: CodeCancel, Err: &LimitError{"BufferedBodyBytes", limit}}
+	}
+	return nil
+}
+
+// tunnelBody is the body of a CONNECT's response: what is written to it goes
+// to the server (RFC 9113, section 8.5).
+type tunnelBody struct {
+	*responseBody
+	wmu sync.Mutex // orders writers
+}
+
+// Write sends p, waiting for flow control.
+func (t *tunnelBody) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	t.wmu.Lock()
+	defer t.wmu.Unlock()
+	return t.s.writeTunnel(p, false)
+}
+
+// CloseWrite ends our side of the tunnel.
+func (t *tunnelBody) CloseWrite() error {
+	t.wmu.Lock()
+	defer t.wmu.Unlock()
+	_, err := t.s.writeTunnel(nil, true)
+	return err
+}
+
+func (s *stream) writeTunnel(p []byte, end bool) (int, error) {
+	err := s.sendData(p, end)
+	if err == nil {
+		return len(p), nil
+	}
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	return 0, ErrBodyClosed
+}

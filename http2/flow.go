@@ -1,0 +1,143 @@
+package http2
+
+import "time"
+
+// recvWindow is a window that we have granted. What is consumed collects in
+// unacked until the policy gives it back in one update. Guarded by ClientConn.mu.
+type recvWindow struct {
+	avail   int64 // the server may still send so much
+	unacked int64 // consumed, not given back yet
+	step    int64 // unacked from which on it is given back
+	last    time.Time
+}
+
+// open sets the initial size. step 0 means more than half of it, as Chromium;
+// testdata/captures/chromium-156-cadence: 3145729 or more of 6291456.
+func (w *recvWindow) open(size int64, step uint32, now time.Time) {
+	w.avail, w.last = size, now
+	if w.step = int64(step); step == 0 {
+		w.step = size/2 + 1
+	}
+}
+
+// consume counts n bytes as consumed and returns the update to send, or 0.
+func (w *recvWindow) consume(n int64, p *ReceivePolicy) uint32 {
+	w.unacked += n
+	if w.unacked == 0 {
+		return 0
+	}
+	if w.unacked < w.step && !(p.LowWater != 0 && w.avail <= int64(p.LowWater)) {
+		if p.MaxDelay == 0 || time.Since(w.last) < p.MaxDelay {
+			return 0
+		}
+	}
+	if p.MaxDelay != 0 {
+		w.last = time.Now()
+	}
+	inc := min(w.unacked, maxWindow)
+	w.unacked -= inc
+	w.avail += inc
+	return uint32(inc)
+}
+
+// received takes a DATA frame's length off both windows. s is nil for a stream
+// that is gone, whose bytes count for the connection all the same.
+func (c *ClientConn) receivedLocked(n int64) error {
+	if n > c.recv.avail {
+		return connErrorf(CodeFlowControl, "DATA of %d bytes in a connection window of %d", n, c.recv.avail)
+	}
+	c.recv.avail -= n
+	if c.cfg.Receive.ConnOnReceipt {
+		c.giveBackLocked(&c.recv, 0, n)
+	}
+	return nil
+}
+
+// consumedLocked gives n bytes back for the connection, if they were not on
+// receipt, and for s's stream, unless that is nil or will get no more.
+func (c *ClientConn) consumedLocked(s *stream, n int64) {
+	if n == 0 {
+		return
+	}
+	if s != nil && s.state.canRecv() {
+		c.giveBackLocked(&s.recv, s.id, n)
+	}
+	if !c.cfg.Receive.ConnOnReceipt {
+		c.giveBackLocked(&c.recv, 0, n)
+	}
+}
+
+func (c *ClientConn) giveBackLocked(w *recvWindow, id uint32, n int64) {
+	if inc := w.consume(n, &c.cfg.Receive); inc != 0 {
+		c.wmu.Lock()
+		c.out.appendWindowUpdate(id, inc)
+		c.wmu.Unlock()
+	}
+}
+
+// setInitialWindowLocked changes the send window of every stream by the
+// difference, which may take it below zero (RFC 9113, section 6.9.2).
+func (c *ClientConn) setInitialWindowLocked(n int64) error {
+	delta := n - c.peer.initialWindow
+	c.peer.initialWindow = n
+	for _, s := range c.streams {
+		if s.send+delta > maxWindow {
+			return connErrorf(CodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE %d overflows stream %d", n, s.id)
+		}
+		s.send += delta
+		if delta > 0 {
+			s.wakeSender()
+		}
+	}
+	return nil
+}
+
+// handleWindowUpdate opens a send window (RFC 9113, section 6.9).
+func (c *ClientConn) handleWindowUpdate(id, n uint32) error {
+	c.mu.Lock()
+	defer c.unlock()
+	if id == 0 {
+		if n == 0 {
+			return connErrorf(CodeProtocol, "WINDOW_UPDATE of 0 on the connection")
+		}
+		if c.send += int64(n); c.send > maxWindow {
+			return connErrorf(CodeFlowControl, "connection window above 2^31-1")
+		}
+		for _, s := range c.streams {
+			s.wakeSender()
+		}
+		return nil
+	}
+	s, err := c.findStreamLocked(id)
+	if s == nil {
+		return err
+	}
+	if n == 0 {
+		return malformed(id, "WINDOW_UPDATE of 0")
+	}
+	if s.send+int64(n) > maxWindow {
+		return &StreamError{StreamID: id, Code: CodeFlowControl}
+	}
+	s.send += int64(n)
+	s.wakeSender()
+	return nil
+}
+
+// takeSendLocked takes up to want bytes off both send windows, for one frame.
+func (c *ClientConn) takeSendLocked(s *stream, want int) int {
+	n := min(int64(want), s.send, c.send, int64(c.dataFrame()))
+	if n <= 0 {
+		return 0
+	}
+	s.send -= n
+	c.send -= n
+	return int(n)
+}
+
+// dataFrame is the largest DATA payload.
+func (c *ClientConn) dataFrame() int {
+	if own := c.cfg.MaxDataFrame; own > 0 {
+		return min(own, c.peer.maxFrame)
+	}
+	return c.peer.maxFrame
+}

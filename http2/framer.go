@@ -1,0 +1,142 @@
+package http2
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	xhttp2 "golang.org/x/net/http2"
+)
+
+// readBufferSize is what a connection reads at once when it does not know
+// where the bytes go yet. It is all that an idle connection keeps.
+const readBufferSize = 4 << 10
+
+// keptFrame is the largest frame whose buffer the parser may keep.
+const keptFrame = 4 << 10
+
+// A frameReader reads frames. DATA payloads do not pass through it: whoever
+// knows their stream reads them from src.
+type frameReader struct {
+	src    *bufio.Reader
+	parser *xhttp2.Framer
+	max    uint32
+}
+
+// frameHeader is the nine bytes before a payload.
+type frameHeader struct {
+	length uint32
+	typ    byte
+	flags  byte
+	id     uint32
+}
+
+func (h frameHeader) has(flag byte) bool { return h.flags&flag != 0 }
+
+// frame is a parsed frame other than DATA. Only the fields of its type are set;
+// fragment is valid until the next frame is read.
+type frame struct {
+	frameHeader
+	settings []Setting
+	code     ErrCode
+	number   uint32 // increment, last or promised stream
+	payload  [8]byte
+	fragment []byte // of a header block, or GOAWAY's debug data
+}
+
+func newFrameReader(r io.Reader, maxFrame uint32) *frameReader {
+	fr := &frameReader{src: bufio.NewReaderSize(r, readBufferSize), max: maxFrame}
+	fr.reset()
+	return fr
+}
+
+func (fr *frameReader) reset() {
+	fr.parser = xhttp2.NewFramer(nil, fr.src)
+	fr.parser.SetMaxReadFrameSize(fr.max)
+	// The order of header blocks is checked by us, PUSH_PROMISE included.
+	fr.parser.AllowIllegalReads = true
+}
+
+// next reads a frame header.
+func (fr *frameReader) next() (frameHeader, error) {
+	h, err := fr.parser.ReadFrameHeader()
+	fh := frameHeader{h.Length, byte(h.Type), byte(h.Flags), h.StreamID}
+	if errors.Is(err, xhttp2.ErrFrameTooLarge) {
+		if isHTTP1(fh) {
+			return fh, connErrorf(CodeProtocol, "server speaks HTTP/1.1")
+		}
+		return fh, connErrorf(CodeFrameSize, "frame of %d bytes", fh.length)
+	}
+	return fh, err
+}
+
+// isHTTP1 reports whether a frame header is the text "HTTP/1.x ".
+func isHTTP1(h frameHeader) bool {
+	return h.length == 0x485454 && h.typ == 'P' && h.flags == '/' && h.id>>16 == 0x312e
+}
+
+// parse reads the payload of a frame that is not DATA. Its errors are a
+// *ConnError, a *StreamError or what the connection returned.
+func (fr *frameReader) parse(h frameHeader) (frame, error) {
+	f := frame{frameHeader: h}
+	if h.length > keptFrame {
+		defer fr.reset() // lets go of the buffer
+	}
+	got, err := fr.parser.ReadFrameForHeader(xhttp2.FrameHeader{
+		Length: h.length, Type: xhttp2.FrameType(h.typ), Flags: xhttp2.Flags(h.flags), StreamID: h.id})
+	if err != nil {
+		return f, parseError(h, err)
+	}
+	switch got := got.(type) {
+	case *xhttp2.HeadersFrame:
+		f.fragment = got.HeaderBlockFragment()
+	case *xhttp2.ContinuationFrame:
+		f.fragment = got.HeaderBlockFragment()
+	case *xhttp2.PushPromiseFrame:
+		f.number, f.fragment = got.PromiseID, got.HeaderBlockFragment()
+	case *xhttp2.RSTStreamFrame:
+		f.code = ErrCode(got.ErrCode)
+	case *xhttp2.PingFrame:
+		f.payload = got.Data
+	case *xhttp2.WindowUpdateFrame:
+		f.number = got.Increment
+	case *xhttp2.GoAwayFrame:
+		f.number, f.code, f.fragment = got.LastStreamID, ErrCode(got.ErrCode), got.DebugData()
+	case *xhttp2.SettingsFrame:
+		f.settings = make([]Setting, got.NumSettings())
+		for i := range f.settings {
+			s := got.Setting(i)
+			f.settings[i] = Setting{uint16(s.ID), s.Val}
+		}
+	}
+	return f, nil
+}
+
+// parseError translates an error of the parser.
+func parseError(h frameHeader, err error) error {
+	var conn xhttp2.ConnectionError
+	var stream xhttp2.StreamError
+	switch {
+	case errors.As(err, &conn):
+		return &ConnError{Code: ErrCode(conn), Err: fmt.Errorf("bad frame of type %#x, %d bytes, flags %#x, stream %d", h.typ, h.length, h.flags, h.id)}
+	case errors.As(err, &stream):
+		return &StreamError{StreamID: h.id, Code: ErrCode(stream.Code), Err: fmt.Errorf("bad frame of type %#x", h.typ)}
+	}
+	return err
+}
+
+// source is the connection as its frameReader sees it: before it blocks it
+// wakes those who wait for what has been read, so that a response in one
+// record wakes its caller once.
+type source struct{ c *ClientConn }
+
+func (r source) Read(p []byte) (int, error) {
+	r.c.reader.wakeAll()
+	n, err := r.c.conn.Read(p)
+	if n > 0 {
+		r.c.lastRead.Store(time.Now().UnixNano())
+	}
+	return n, err
+}

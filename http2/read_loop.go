@@ -1,0 +1,410 @@
+package http2
+
+import (
+	"io"
+	"time"
+)
+
+// reader is what the read loop owns.
+type reader struct {
+	frames   *frameReader
+	block    headerBlock
+	wakes    []*stream // have news, not told yet
+	settings bool      // the server's preface has come
+	lastPush uint32
+	idleRun  int // frames in a row that moved nothing
+	resets   int // streams reset by the server in a row
+}
+
+func (r *reader) init(c *ClientConn) {
+	r.frames = newFrameReader(source{c}, c.cfg.setting(settingMaxFrameSize, minFrameSize))
+	r.block.init(&c.cfg)
+}
+
+// wake marks s to be woken before the loop blocks.
+func (r *reader) wake(s *stream) {
+	for _, w := range r.wakes {
+		if w == s {
+			return
+		}
+	}
+	r.wakes = append(r.wakes, s)
+}
+
+func (r *reader) wakeAll() {
+	for i, s := range r.wakes {
+		token(s.wake)
+		r.wakes[i] = nil
+	}
+	r.wakes = r.wakes[:0]
+}
+
+// readLoop reads and handles frames until the connection ends.
+func (c *ClientConn) readLoop() {
+	defer c.leave()
+	for {
+		err := c.readFrame()
+		if err == nil {
+			continue
+		}
+		if s, ok := err.(*StreamError); ok {
+			c.resetByUs(s)
+			continue
+		}
+		if bad, ok := err.(*ConnError); ok {
+			c.reject(bad)
+		} else {
+			c.lost(err)
+		}
+		c.reader.wakeAll()
+		c.awaitShut()
+		return
+	}
+}
+
+// awaitShut waits until nobody writes and the socket is closed, which whoever
+// wrote last does.
+func (c *ClientConn) awaitShut() {
+	c.wmu.Lock()
+	for c.out.writing || !c.out.shut {
+		c.out.written.Wait()
+	}
+	c.wmu.Unlock()
+	c.conn.Close()
+}
+
+// resetByUs answers a stream error of the server's. What it has already sent
+// of the body stays readable before the error.
+func (c *ClientConn) resetByUs(err *StreamError) {
+	c.mu.Lock()
+	if s := c.streams[err.StreamID]; s != nil {
+		c.resetLocked(s, err.Code, err, false)
+	}
+	c.unlock()
+	c.flushAside()
+}
+
+// reject ends the connection because the server broke the protocol. The
+// socket is read on for a moment: closing it with bytes unread would reset it
+// and could destroy our GOAWAY (RFC 9113, section 6.8) on its way.
+func (c *ClientConn) reject(err *ConnError) {
+	c.wmu.Lock()
+	mine := !c.out.closed
+	c.out.linger = mine
+	c.wmu.Unlock()
+	c.end(err, err.Code)
+	if !mine {
+		return
+	}
+	c.reader.wakeAll()
+	c.conn.SetReadDeadline(time.Now().Add(linger))
+	io.Copy(io.Discard, c.conn)
+	c.wmu.Lock()
+	c.out.shut = true
+	broken := c.out.err != nil
+	c.out.written.Broadcast()
+	c.wmu.Unlock()
+	c.closeSocket(broken)
+}
+
+// readFrame reads and handles one frame.
+func (c *ClientConn) readFrame() error {
+	h, err := c.reader.frames.next()
+	if err != nil {
+		return err
+	}
+	if !c.reader.settings {
+		// The server's preface is SETTINGS (RFC 9113, section 3.4).
+		if h.typ != frameSettings || h.has(flagAck) {
+			if isHTTP1(h) {
+				return connErrorf(CodeProtocol, "server speaks HTTP/1.1")
+			}
+			return connErrorf(CodeProtocol, "first frame is of type %#x, not SETTINGS", h.typ)
+		}
+		c.reader.settings = true
+	}
+	if err := c.reader.block.checkOrder(h); err != nil {
+		return err
+	}
+	if h.typ == frameData {
+		return c.handleData(h)
+	}
+	f, err := c.reader.frames.parse(h)
+	if err != nil {
+		return err
+	}
+	return c.handleFrame(&f)
+}
+
+func (c *ClientConn) handleFrame(f *frame) error {
+	defer c.flushAnswers()
+	switch f.typ {
+	case frameHeaders:
+		c.reader.idleRun = 0
+		return c.handleHeaders(f)
+	case frameContinuation:
+		return c.handleContinuation(f)
+	case framePushPromise:
+		return c.handlePushPromise(f)
+	case frameRSTStream:
+		return c.handleRSTStream(f.id, f.code)
+	case frameSettings:
+		if f.has(flagAck) {
+			return c.countIdle()
+		}
+		return c.handleSettings(f.settings)
+	case framePing:
+		if f.has(flagAck) {
+			if err := c.countIdle(); err != nil {
+				return err
+			}
+		}
+		return c.handlePing(f.has(flagAck), f.payload)
+	case frameGoAway:
+		return c.handleGoAway(f)
+	case frameWindowUpdate:
+		return c.handleWindowUpdate(f.id, f.number)
+	}
+	// PRIORITY means nothing to a client; unknown types are ignored (RFC 9113,
+	// section 5.5).
+	return c.countIdle()
+}
+
+// flushAnswers sends what handling a frame has put out. The reader never
+// writes itself: a server that waits for us to read would wait for ever.
+func (c *ClientConn) flushAnswers() {
+	c.wmu.Lock()
+	waits := c.out.batch != nil && !c.out.writing
+	c.wmu.Unlock()
+	if waits {
+		c.flushAside()
+	}
+}
+
+// countIdle counts a frame that moved nothing.
+func (c *ClientConn) countIdle() error {
+	c.reader.idleRun++
+	if limit := c.cfg.Limits.idleFrames(); c.reader.idleRun > limit {
+		return &ConnError{Code: CodeEnhanceYourCalm, Err: &LimitError{"IdleFrames", limit}}
+	}
+	return nil
+}
+
+// handleData takes a DATA frame in: its payload goes from the connection
+// straight into the stream's buffer.
+func (c *ClientConn) handleData(h frameHeader) error {
+	if h.id == 0 {
+		return connErrorf(CodeProtocol, "DATA on stream 0")
+	}
+	src := c.reader.frames.src
+	size, pad := int(h.length), 0
+	if h.has(flagPadded) {
+		if size == 0 {
+			return connErrorf(CodeFrameSize, "padded DATA without a pad length")
+		}
+		b, err := src.ReadByte()
+		if err != nil {
+			return err
+		}
+		if pad = int(b); pad >= size {
+			return connErrorf(CodeProtocol, "padding of %d in DATA of %d bytes", pad, size)
+		}
+		size -= 1 + pad
+	}
+	if size > 0 {
+		c.reader.idleRun = 0
+	} else if !h.has(flagEndStream) {
+		if err := c.countIdle(); err != nil {
+			return err
+		}
+	}
+	s, fault := c.acceptData(h, size)
+	if _, ok := fault.(*ConnError); ok {
+		return fault
+	}
+	if s == nil {
+		if _, err := src.Discard(size + pad); err != nil {
+			return err
+		}
+		c.flushAnswers()
+		return fault
+	}
+	if err := s.body.fill(src, size); err != nil {
+		return err
+	}
+	if _, err := src.Discard(pad); err != nil {
+		return err
+	}
+	if size > 0 {
+		c.reader.wake(s)
+	}
+	if h.has(flagEndStream) {
+		fault = c.endBody(s)
+	}
+	c.flushAnswers()
+	return fault
+}
+
+// acceptData counts a DATA frame against both windows and returns the stream
+// whose body gets it, or nil if nobody's does.
+func (c *ClientConn) acceptData(h frameHeader, size int) (*stream, error) {
+	c.mu.Lock()
+	defer c.unlock()
+	s, err := c.findFrameStreamLocked(h.id)
+	if _, ok := err.(*ConnError); ok {
+		return nil, err
+	}
+	n := int64(h.length)
+	if err := c.receivedLocked(n); err != nil {
+		return nil, err
+	}
+	if s != nil {
+		err = s.checkDataLocked(n, size)
+	}
+	if s == nil || err != nil {
+		c.consumedLocked(nil, n)
+		return nil, err
+	}
+	s.recv.avail -= n
+	c.consumedLocked(s, n-int64(size)) // padding is read by nobody
+	if c.cfg.Receive.LowWater != 0 && size > 0 {
+		c.giveBackLocked(&s.recv, s.id, 0)
+	}
+	return s, nil
+}
+
+// checkDataLocked reports what is wrong with n bytes of DATA, size of them
+// payload, on s.
+func (s *stream) checkDataLocked(n int64, size int) error {
+	switch {
+	case !s.state.canRecv():
+		return &StreamError{StreamID: s.id, Code: CodeStreamClosed}
+	case n > s.recv.avail:
+		return &StreamError{StreamID: s.id, Code: CodeFlowControl}
+	case !s.respReady:
+		return malformed(s.id, "DATA before the response's HEADERS")
+	case s.body.left >= 0 && int64(size) > s.body.left:
+		return malformed(s.id, "more DATA than the response can have")
+	}
+	return s.checkBufferLocked(size)
+}
+
+// findFrameStreamLocked finds the stream of a DATA or HEADERS frame. A stream
+// that is gone gives nil and what that is worth (RFC 9113, section 5.1).
+func (c *ClientConn) findFrameStreamLocked(id uint32) (*stream, error) {
+	if id != 0 && id&1 == 0 && id <= c.reader.lastPush {
+		return nil, nil // promised, and refused
+	}
+	s, err := c.findStreamLocked(id)
+	if s != nil || err != nil {
+		return s, err
+	}
+	switch c.gone.find(id) {
+	case closedByEnd:
+		return nil, connErrorf(CodeStreamClosed, "frame on stream %d, which has ended", id)
+	case closedByReset:
+		c.gone.set(id, closedByUs)
+		c.wmu.Lock()
+		c.out.appendRSTStream(id, CodeStreamClosed)
+		c.wmu.Unlock()
+	case closedByUs, closedForgotten:
+	}
+	return nil, nil
+}
+
+// endBody handles the server's END_STREAM on DATA or trailers.
+func (c *ClientConn) endBody(s *stream) error {
+	if s.body.left > 0 {
+		return malformed(s.id, "body ends %d bytes early: %w", s.body.left, io.ErrUnexpectedEOF)
+	}
+	c.mu.Lock()
+	s.body.finish(io.EOF)
+	c.endRecvLocked(s)
+	c.unlock()
+	c.reader.wake(s)
+	return nil
+}
+
+// handleRSTStream ends a stream for the server.
+func (c *ClientConn) handleRSTStream(id uint32, code ErrCode) error {
+	c.reader.resets++
+	if limit := c.cfg.Limits.resets(); c.reader.resets > limit {
+		return &ConnError{Code: CodeEnhanceYourCalm, Err: &LimitError{"Resets", limit}}
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if id != 0 && id&1 == 0 && id <= c.reader.lastPush {
+		return nil
+	}
+	s, err := c.findStreamLocked(id)
+	if s == nil {
+		return err
+	}
+	if s.state == streamRemoteClosed {
+		// The response is complete: whatever the code, it only stops the
+		// upload (RFC 9113, section 8.1).
+		c.closeStreamLocked(s, closedByReset)
+		return nil
+	}
+	if code == CodeProtocol {
+		// What this server dislikes in us it will dislike again.
+		c.enterDrainingLocked(nil)
+	}
+	fault := &StreamError{StreamID: id, Code: code, Remote: true, unsent: code == CodeRefusedStream}
+	c.failStreamHowLocked(s, fault, false, closedByReset)
+	return nil
+}
+
+// handleGoAway drains the connection; streams that the server will not
+// process end at once (RFC 9113, section 6.8).
+func (c *ClientConn) handleGoAway(f *frame) error {
+	c.mu.Lock()
+	defer c.unlock()
+	last := f.number
+	if c.goAway != nil && last > c.goAway.LastStreamID {
+		return connErrorf(CodeProtocol, "GOAWAY's last stream rose from %d to %d", c.goAway.LastStreamID, last)
+	}
+	debug := f.fragment[:min(len(f.fragment), c.cfg.Limits.debugData())]
+	goAway := &GoAwayError{LastStreamID: last, Code: f.code, DebugData: string(debug)}
+	c.enterDrainingLocked(goAway)
+	for id, s := range c.streams {
+		if id > last {
+			c.failStreamLocked(s, &RequestError{StreamID: id, Err: goAway, unsent: true}, false)
+		}
+	}
+	if len(c.streams) == 0 {
+		c.busy++
+		go func() {
+			c.finishIfDrained()
+			c.leave()
+		}()
+	}
+	return nil
+}
+
+// handlePushPromise refuses a promised stream. Its block must be decoded all
+// the same: it changes the HPACK table (RFC 9113, section 4.3).
+func (c *ClientConn) handlePushPromise(f *frame) error {
+	if c.cfg.setting(settingEnablePush, 1) == 0 {
+		return connErrorf(CodeProtocol, "PUSH_PROMISE though ENABLE_PUSH is 0")
+	}
+	if f.number == 0 || f.number&1 != 0 || f.number <= c.reader.lastPush {
+		return connErrorf(CodeProtocol, "promised stream %d after %d", f.number, c.reader.lastPush)
+	}
+	c.mu.Lock()
+	_, err := c.findStreamLocked(f.id)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.reader.lastPush = f.number
+	c.wmu.Lock()
+	c.out.appendRSTStream(f.number, CodeCancel)
+	err = c.countControlLocked()
+	c.wmu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.reader.block.start(f.frameHeader)
+	return c.feedBlock(f)
+}

@@ -1,0 +1,381 @@
+package http2
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// headerBlock collects one header block: HEADERS or PUSH_PROMISE and its
+// CONTINUATION frames (RFC 9113, section 4.3). Owned by the reader.
+type headerBlock struct {
+	dec    *hpack.Decoder
+	fields []hpack.HeaderField
+
+	limit   int // bytes of the decoded list
+	maxCont int
+	maxNull int
+	minRate int
+
+	id        uint32 // stream of the open block; 0 if none is open
+	endStream bool
+	discard   bool // of a promised stream: decoded and forgotten
+	coded     int  // bytes so far
+	decoded   int
+	count     int // CONTINUATION frames so far, and empty ones among them
+	empty     int
+	begun     time.Time
+}
+
+// keptFields is how many fields' room is kept between blocks.
+const keptFields = 64
+
+func (b *headerBlock) init(cfg *Config) {
+	b.limit = cfg.headerListBytes()
+	b.maxCont, b.maxNull = cfg.Limits.continuations(), cfg.Limits.emptyContinuations()
+	b.minRate = cfg.Limits.MinBytesPerSecond
+	size := cfg.setting(settingHeaderTableSize, defaultTableSize)
+	// Until it has seen our SETTINGS the server may use the default.
+	b.dec = hpack.NewDecoder(max(size, defaultTableSize), b.emit)
+	b.dec.SetAllowedMaxDynamicTableSize(size)
+	b.dec.SetMaxStringLength(b.limit)
+}
+
+// checkOrder refuses anything inside an open block but its CONTINUATION
+// (RFC 9113, section 6.10).
+func (b *headerBlock) checkOrder(h frameHeader) error {
+	switch {
+	case b.id == 0 && h.typ == frameContinuation:
+		return connErrorf(CodeProtocol, "CONTINUATION on stream %d without HEADERS", h.id)
+	case b.id != 0 && (h.typ != frameContinuation || h.id != b.id):
+		return connErrorf(CodeProtocol, "frame of type %#x on stream %d inside the header block of stream %d", h.typ, h.id, b.id)
+	}
+	return nil
+}
+
+func (b *headerBlock) start(h frameHeader) {
+	b.id, b.endStream, b.discard = h.id, h.has(flagEndStream) && h.typ == frameHeaders, h.typ == framePushPromise
+	b.coded, b.decoded, b.count, b.empty = 0, 0, 0, 0
+	if b.minRate > 0 {
+		b.begun = time.Now()
+	}
+}
+
+// emit takes one decoded field; over the limit it only counts.
+func (b *headerBlock) emit(f hpack.HeaderField) {
+	b.decoded += int(f.Size())
+	if b.decoded <= b.limit && !b.discard {
+		b.fields = append(b.fields, f)
+	}
+}
+
+// add decodes one fragment and holds the server to the limits.
+func (b *headerBlock) add(f *frame) error {
+	b.coded += len(f.fragment)
+	if f.typ == frameContinuation {
+		b.count++
+		if len(f.fragment) == 0 {
+			b.empty++
+		}
+		if b.count > b.maxCont || b.empty > b.maxNull {
+			return &ConnError{Code: CodeEnhanceYourCalm, Err: &LimitError{"Continuations", min(b.maxCont, b.count)}}
+		}
+		if b.minRate > 0 {
+			if d := time.Since(b.begun); d > time.Second && float64(b.coded) < d.Seconds()*float64(b.minRate) {
+				return &ConnError{Code: CodeEnhanceYourCalm, Err: &LimitError{"MinBytesPerSecond", b.minRate}}
+			}
+		}
+	}
+	if _, err := b.dec.Write(f.fragment); err != nil {
+		return connErrorf(CodeCompression, "header block of stream %d: %w", b.id, err)
+	}
+	// A list a little too long costs its stream; one far too long, which could
+	// go on for ever (CVE-2023-45288), the connection.
+	if b.coded/2 > b.limit || b.decoded/4 > b.limit {
+		return &ConnError{Code: CodeEnhanceYourCalm, Err: &LimitError{"HeaderListBytes", b.limit}}
+	}
+	return nil
+}
+
+// end closes a complete block.
+func (b *headerBlock) end() error {
+	if err := b.dec.Close(); err != nil {
+		return connErrorf(CodeCompression, "header block of stream %d: %w", b.id, err)
+	}
+	b.id = 0
+	return nil
+}
+
+// release forgets the fields, and their room if it was a lot.
+func (b *headerBlock) release() {
+	clear(b.fields)
+	if b.fields = b.fields[:0]; cap(b.fields) > keptFields {
+		b.fields = nil
+	}
+}
+
+func (c *ClientConn) handleHeaders(f *frame) error {
+	c.mu.Lock()
+	_, err := c.findStreamLocked(f.id)
+	c.mu.Unlock()
+	if err != nil && !(f.id&1 == 0 && f.id <= c.reader.lastPush) {
+		return err
+	}
+	c.reader.block.start(f.frameHeader)
+	return c.feedBlock(f)
+}
+
+func (c *ClientConn) handleContinuation(f *frame) error { return c.feedBlock(f) }
+
+// feedBlock adds a fragment, and handles the block when it is complete.
+func (c *ClientConn) feedBlock(f *frame) error {
+	b := &c.reader.block
+	if err := b.add(f); err != nil {
+		return err
+	}
+	if !f.has(flagEndHeaders) {
+		return nil
+	}
+	id := b.id
+	if err := b.end(); err != nil {
+		return err
+	}
+	defer b.release()
+	if b.discard {
+		return nil
+	}
+	c.mu.Lock()
+	s, err := c.findFrameStreamLocked(id)
+	var ready bool
+	if s != nil {
+		ready = s.respReady
+		if !s.state.canRecv() {
+			err = &StreamError{StreamID: id, Code: CodeStreamClosed}
+		}
+	}
+	c.mu.Unlock()
+	switch {
+	case s == nil || err != nil:
+		return err
+	case b.decoded > b.limit:
+		return &StreamError{StreamID: id, Code: CodeEnhanceYourCalm, Err: &LimitError{"HeaderListBytes", b.limit}}
+	case ready:
+		return c.handleTrailers(s, b)
+	}
+	return c.handleResponse(s, b)
+}
+
+// handleResponse takes in the block of a final or an informational response.
+func (c *ClientConn) handleResponse(s *stream, b *headerBlock) error {
+	status, regular, err := splitStatus(b.fields)
+	if err != nil {
+		return malformed(s.id, "response: %w", err)
+	}
+	if status < 200 {
+		return c.handleInformational(s, b, status, regular)
+	}
+	c.reader.resets = 0
+	h, length, err := buildHeader(regular)
+	if err != nil {
+		return malformed(s.id, "response: %w", err)
+	}
+	noBody := s.info.method == "HEAD" || status == http.StatusNoContent || status == http.StatusNotModified
+	tunnel := s.info.tunnel && status < 300
+	if b.endStream && length > 0 && !noBody {
+		return malformed(s.id, "END_STREAM on HEADERS with content-length %d", length)
+	}
+	r := &s.resp
+	r.Status, r.StatusCode = statusText(status), status
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+	r.Header, r.Request = h, s.req.HTTP
+	r.ContentLength = length
+	if b.endStream && length < 0 && s.info.method != "HEAD" {
+		r.ContentLength = 0
+	}
+	declareTrailers(r)
+	switch {
+	case tunnel:
+		r.ContentLength = -1
+		s.body.left = -1
+		r.Body = &tunnelBody{responseBody: &s.body}
+	case b.endStream:
+		r.Body = http.NoBody
+	case noBody:
+		s.body.left = 0
+		r.Body = &s.body
+	default:
+		s.body.left = length
+		r.Body = &s.body
+	}
+	c.mu.Lock()
+	s.respReady = true
+	if b.endStream {
+		s.body.finish(io.EOF)
+		c.endRecvLocked(s)
+	}
+	c.unlock()
+	c.reader.wake(s)
+	return nil
+}
+
+// An informational is a 1xx response on its way to the caller.
+type informational struct {
+	status int
+	header http.Header
+}
+
+func (c *ClientConn) handleInformational(s *stream, b *headerBlock, status int, regular []hpack.HeaderField) error {
+	if status == http.StatusSwitchingProtocols || b.endStream {
+		// RFC 9113, sections 8.1 and 8.6.
+		return malformed(s.id, "status %d, END_STREAM %v", status, b.endStream)
+	}
+	h, _, err := buildHeader(regular)
+	if err != nil {
+		return malformed(s.id, "informational response: %w", err)
+	}
+	limit := c.cfg.Limits.informational()
+	s.infoCount++
+	s.infoBytes += b.decoded
+	if s.infoCount > limit || s.infoBytes > b.limit {
+		return &StreamError{StreamID: s.id, Code: CodeEnhanceYourCalm, Err: &LimitError{"Informational", limit}}
+	}
+	c.mu.Lock()
+	s.infos = append(s.infos, informational{status, h})
+	c.mu.Unlock()
+	c.reader.wake(s)
+	return nil
+}
+
+func (c *ClientConn) handleTrailers(s *stream, b *headerBlock) error {
+	if !b.endStream {
+		return malformed(s.id, "second HEADERS without END_STREAM")
+	}
+	for _, f := range b.fields {
+		if f.IsPseudo() {
+			return malformed(s.id, "pseudo-header field %q in trailers", f.Name)
+		}
+	}
+	h, _, err := buildHeader(b.fields)
+	if err != nil {
+		return malformed(s.id, "trailers: %w", err)
+	}
+	s.body.setTrailer(h)
+	return c.endBody(s)
+}
+
+// splitStatus takes :status off the front (RFC 9113, section 8.3.2).
+func splitStatus(fields []hpack.HeaderField) (status int, regular []hpack.HeaderField, err error) {
+	for len(fields) > 0 && fields[0].IsPseudo() {
+		f := fields[0]
+		if f.Name != ":status" || status != 0 {
+			return 0, nil, errors.New("unknown or repeated pseudo-header field " + strconv.Quote(f.Name))
+		}
+		if status, err = strconv.Atoi(f.Value); err != nil || len(f.Value) != 3 || status < 100 {
+			return 0, nil, errors.New("status " + strconv.Quote(f.Value))
+		}
+		fields = fields[1:]
+	}
+	if status == 0 {
+		return 0, nil, errors.New("no :status")
+	}
+	return status, fields, nil
+}
+
+// buildHeader checks fields and makes a header map of them, its values in one
+// array. length is the content-length, -1 if there is none.
+func buildHeader(fields []hpack.HeaderField) (h http.Header, length int64, err error) {
+	h = make(http.Header, len(fields))
+	values := make([]string, len(fields))
+	length = -1
+	for i := range fields {
+		f := &fields[i]
+		if !isFieldName(f.Name) || !isFieldValue(f.Value) || isConnectionField(f.Name) {
+			return nil, 0, errors.New("illegal field " + strconv.Quote(f.Name))
+		}
+		key := canonicalKey(f.Name)
+		if key == "Content-Length" {
+			n, err := parseLength(f.Value)
+			if err != nil || length >= 0 && n != length {
+				return nil, 0, errors.New("content-length " + strconv.Quote(f.Value))
+			}
+			if length >= 0 {
+				continue // the same again
+			}
+			length = n
+		}
+		if old := h[key]; old != nil {
+			h[key] = append(old, f.Value)
+			continue
+		}
+		values[i] = f.Value
+		h[key] = values[i : i+1 : i+1]
+	}
+	return h, length, nil
+}
+
+// canonicalKey is http.CanonicalHeaderKey without an allocation for names that
+// responses commonly have and net/textproto does not know.
+func canonicalKey(name string) string {
+	if k, ok := commonKeys[name]; ok {
+		return k
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
+}
+
+var commonKeys = func() map[string]string {
+	m := make(map[string]string)
+	for _, k := range []string{
+		"Accept-Ranges", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
+		"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Access-Control-Max-Age", "Age", "Allow", "Alt-Svc",
+		"Cache-Control", "Cf-Cache-Status", "Cf-Ray", "Content-Disposition", "Content-Encoding", "Content-Language",
+		"Content-Length", "Content-Location", "Content-Range", "Content-Security-Policy", "Content-Type", "Cross-Origin-Opener-Policy",
+		"Cross-Origin-Resource-Policy", "Date", "Etag", "Expires", "Last-Modified", "Link", "Location", "Nel", "P3p",
+		"Permissions-Policy", "Pragma", "Referrer-Policy", "Report-To", "Retry-After", "Server", "Server-Timing", "Set-Cookie",
+		"Strict-Transport-Security", "Timing-Allow-Origin", "Trailer", "Vary", "Via", "X-Cache", "X-Cache-Hits",
+		"X-Content-Type-Options", "X-Frame-Options", "X-Powered-By", "X-Request-Id", "X-Served-By", "X-Timer", "X-Xss-Protection",
+	} {
+		m[strings.ToLower(k)] = k
+	}
+	return m
+}()
+
+func statusText(code int) string {
+	switch code {
+	case 200:
+		return "200 OK"
+	case 204:
+		return "204 No Content"
+	case 301:
+		return "301 Moved Permanently"
+	case 302:
+		return "302 Found"
+	case 304:
+		return "304 Not Modified"
+	case 404:
+		return "404 Not Found"
+	}
+	return strings.TrimSpace(strconv.Itoa(code) + " " + http.StatusText(code))
+}
+
+// declareTrailers moves the names of Trailer fields to where net/http has them.
+func declareTrailers(r *http.Response) {
+	names := r.Header["Trailer"]
+	if names == nil {
+		return
+	}
+	delete(r.Header, "Trailer")
+	r.Trailer = make(http.Header)
+	for _, list := range names {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				r.Trailer[textproto.CanonicalMIMEHeaderKey(name)] = nil
+			}
+		}
+	}
+}

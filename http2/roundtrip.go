@@ -1,0 +1,310 @@
+package http2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"time"
+)
+
+// RoundTrip sends one request and returns when the final response's headers
+// are there. The response body belongs to the caller, who must close it.
+// An error is a *StreamError or a *RequestError: both answer Unsent.
+func (c *ClientConn) RoundTrip(req *Request) (*http.Response, error) {
+	s, err := c.start(req)
+	if err != nil {
+		return nil, err
+	}
+	return s.await()
+}
+
+// refuse ends a request that never got a stream.
+func (req *Request) refuse(err error) error {
+	if req.HTTP != nil && req.HTTP.Body != nil {
+		req.HTTP.Body.Close()
+	}
+	return &RequestError{Err: err, unsent: true}
+}
+
+// start checks a request, waits for its slot and sends its HEADERS, with a
+// small body right behind them.
+func (c *ClientConn) start(req *Request) (*stream, error) {
+	info, err := req.inspect()
+	if err != nil {
+		c.forfeit()
+		return nil, req.refuse(err)
+	}
+	ctx := req.HTTP.Context()
+	if err := c.awaitSettings(ctx, req, &info); err != nil {
+		c.forfeit()
+		return nil, req.refuse(err)
+	}
+	if err := c.acquireSlot(ctx); err != nil {
+		return nil, req.refuse(err)
+	}
+	if err := ctx.Err(); err != nil {
+		c.releaseSlot()
+		return nil, req.refuse(err)
+	}
+	s := &stream{c: c, ctx: ctx, req: req, info: info, wake: make(chan struct{}, 1)}
+	s.body.s = s
+	small, err := s.readSmallBody()
+	if err != nil {
+		c.releaseSlot()
+		s.closeReqBody()
+		return nil, &RequestError{Err: err, unsent: true}
+	}
+	if err := c.open(s, small); err != nil {
+		s.closeReqBody()
+		return nil, &RequestError{Err: err, unsent: true}
+	}
+	return s, nil
+}
+
+// forfeit uses up the caller's reservation, if there is one, for a request
+// that is refused: RoundTrip always consumes it.
+func (c *ClientConn) forfeit() { c.Release() }
+
+// awaitSettings waits for the server's first SETTINGS where a request needs them.
+func (c *ClientConn) awaitSettings(ctx context.Context, req *Request, info *requestInfo) error {
+	if req.WaitSettings <= 0 && !info.extended {
+		return nil
+	}
+	select {
+	case <-c.settingsIn:
+	default:
+		if err := c.awaitFirstSettings(ctx, req.WaitSettings); err != nil {
+			return err
+		}
+	}
+	if info.extended {
+		if supported, known := c.ExtendedConnect(); known && !supported {
+			return errNoExtendedConnect
+		}
+	}
+	return nil
+}
+
+// errNoExtendedConnect is the error of an extended CONNECT that the server
+// has not said it takes (RFC 8441, section 3).
+var errNoExtendedConnect = errors.New("server does not support extended CONNECT")
+
+// awaitFirstSettings waits at most so long; 0 means as long as ctx lasts.
+func (c *ClientConn) awaitFirstSettings(ctx context.Context, atMost time.Duration) error {
+	var timeout <-chan time.Time
+	if atMost > 0 {
+		t := time.NewTimer(atMost)
+		defer t.Stop()
+		timeout = t.C
+	}
+	select {
+	case <-c.settingsIn:
+	case <-timeout:
+	case <-c.closing:
+		return ErrConnClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// open gives s its identifier and puts its HEADERS out. The slot is s's from
+// here on, or released.
+func (c *ClientConn) open(s *stream, small []byte) error {
+	c.mu.Lock()
+	if c.state != stateOpen {
+		c.slots.release()
+		c.hook.dirty = true
+		c.unlock()
+		return ErrConnClosed
+	}
+	if have := fieldListBytes(s.req.Fields); have > c.peer.maxHeaderList {
+		c.slots.release()
+		c.hook.dirty = true
+		limit := c.peer.maxHeaderList
+		c.unlock()
+		return fmt.Errorf("header list of %d bytes is over the server's limit of %d", have, limit)
+	}
+	s.id = c.nextID
+	c.nextID += 2
+	if c.nextID > maxWindow {
+		c.enterDrainingLocked(nil)
+	}
+	s.state = streamOpen
+	s.send = c.peer.initialWindow
+	granted := int64(c.cfg.setting(settingInitialWindowSize, defaultWindow)) + int64(c.cfg.StreamWindowUpdate)
+	s.recv.open(granted, c.cfg.Receive.StreamStep, time.Time{})
+	if c.cfg.Receive.MaxDelay != 0 {
+		s.recv.last = time.Now()
+	}
+	c.streams[s.id] = s
+	prio := c.priorityLocked(s)
+	hasBody := s.info.length != 0 || s.info.tunnel
+	inline := small != nil && c.takeAllLocked(s, len(small))
+	if !hasBody || inline {
+		s.state = s.state.sendEnd()
+	} else {
+		s.prepareUploadLocked(small)
+	}
+	ping, pings := c.startPingLocked()
+	aside := c.uploads > 0 && s.ctx.Done() != nil
+
+	// Hand over hand: identifiers must go out in order, but encoding need not
+	// hold up the reader.
+	c.wmu.Lock()
+	c.mu.Unlock()
+	c.appendHeaders(s, prio, !hasBody)
+	if inline {
+		c.appendSmall(s.id, small)
+	}
+	if pings {
+		c.out.appendPing(false, ping)
+	}
+	c.wmu.Unlock()
+	if aside {
+		c.flushAside()
+	} else {
+		c.flush(s.ctx)
+	}
+	if s.upload == uploadRunning {
+		c.enter()
+		go s.sendBody()
+	}
+	return nil
+}
+
+// priorityLocked is the priority of s's HEADERS.
+func (c *ClientConn) priorityLocked(s *stream) *Priority {
+	p := s.req.Priority
+	if p == nil || !c.cfg.PriorityTree {
+		return p
+	}
+	own := *p
+	own.Dependency = c.priorities.add(s.id, p.Weight)
+	return &own
+}
+
+// await returns the final response, or what became of it.
+func (s *stream) await() (*http.Response, error) {
+	trace := httptrace.ContextClientTrace(s.ctx)
+	s.traceWritten(trace)
+	var held <-chan time.Time
+	if s.info.expect {
+		t := time.NewTimer(s.req.ExpectContinue)
+		defer t.Stop()
+		held = t.C
+		if trace != nil && trace.Wait100Continue != nil {
+			trace.Wait100Continue()
+		}
+	}
+	done := s.ctx.Done()
+	for {
+		select {
+		case <-s.wake:
+			if resp, err := s.take(trace); resp != nil || err != nil {
+				return resp, err
+			}
+		case <-held:
+			held = nil
+			s.releaseBody()
+		case <-done:
+			err := &RequestError{StreamID: s.id, Err: s.ctx.Err()}
+			return nil, s.giveUp(err)
+		}
+	}
+}
+
+// traceWritten reports what has been put out to the trace.
+func (s *stream) traceWritten(trace *httptrace.ClientTrace) {
+	if trace == nil {
+		return
+	}
+	if trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	if trace.WroteRequest != nil && s.sendWake == nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
+}
+
+// take delivers what the reader has left for s: informational responses, then
+// the final one or an error. It returns neither if there is more to wait for.
+func (s *stream) take(trace *httptrace.ClientTrace) (*http.Response, error) {
+	c := s.c
+	c.mu.Lock()
+	infos := s.infos
+	s.infos = nil
+	ready, err, running := s.respReady, s.err, s.state != streamClosed
+	c.mu.Unlock()
+
+	for _, info := range infos {
+		if err := s.traceInformational(trace, info); err != nil {
+			return nil, s.giveUp(&RequestError{StreamID: s.id, Err: err})
+		}
+	}
+	if !ready {
+		return nil, err
+	}
+	s.traceFirstByte(trace)
+	if running && s.ctx.Done() != nil {
+		s.watchContext()
+	}
+	return &s.resp, nil
+}
+
+// watchContext lets the context reset s from now on, when nobody may be
+// waiting in our code.
+func (s *stream) watchContext() {
+	stop := context.AfterFunc(s.ctx, func() {
+		s.giveUp(&RequestError{StreamID: s.id, Err: s.ctx.Err()})
+	})
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.state == streamClosed {
+		stop()
+		return
+	}
+	s.stopCtx = stop
+}
+
+func (s *stream) traceInformational(trace *httptrace.ClientTrace, info informational) error {
+	s.traceFirstByte(trace)
+	if info.status == http.StatusContinue {
+		s.releaseBody()
+		if trace != nil && trace.Got100Continue != nil {
+			trace.Got100Continue()
+		}
+	}
+	if trace != nil && trace.Got1xxResponse != nil {
+		return trace.Got1xxResponse(info.status, textproto.MIMEHeader(info.header))
+	}
+	return nil
+}
+
+func (s *stream) traceFirstByte(trace *httptrace.ClientTrace) {
+	if trace != nil && trace.GotFirstResponseByte != nil && !s.firstByte {
+		trace.GotFirstResponseByte()
+	}
+	s.firstByte = true
+}
+
+// giveUp ends s for the caller, whatever its state: it is reset if it still
+// runs, and what was received is given back. The error returned is the cause
+// with what is known of the request added.
+func (s *stream) giveUp(err *RequestError) error {
+	c := s.c
+	c.mu.Lock()
+	if s.state == streamClosed {
+		c.consumedLocked(nil, s.body.fail(err, true))
+		c.unlock()
+		c.flushFor(nil)
+		return err
+	}
+	c.resetLocked(s, CodeCancel, err, true)
+	c.unlock()
+	c.flushFor(nil)
+	return err
+}

@@ -1,0 +1,146 @@
+package http2
+
+import (
+	"context"
+	"slices"
+)
+
+// slots are the streams that may run at once (RFC 9113, section 5.1.2).
+// Guarded by ClientConn.mu.
+type slots struct {
+	limit    int
+	active   int // held by requests, from before HEADERS until the stream is closed
+	reserved int // held by Reserve
+	waiters  []*waiter
+}
+
+// A waiter is a request that waits for a slot; in order of arrival.
+type waiter struct {
+	granted bool
+	ready   chan struct{} // closed when granted or refused
+}
+
+func (s *slots) free() int { return max(0, s.limit-s.active-s.reserved-len(s.waiters)) }
+
+func (s *slots) setLimit(n int) {
+	s.limit = n
+	s.grant()
+}
+
+func (s *slots) release() {
+	s.active--
+	s.grant()
+}
+
+func (s *slots) grant() {
+	for len(s.waiters) > 0 && s.active+s.reserved < s.limit {
+		w := s.waiters[0]
+		s.waiters = slices.Delete(s.waiters, 0, 1)
+		s.active++
+		w.granted = true
+		close(w.ready)
+	}
+}
+
+// refuseAll lets every waiter go without a slot.
+func (s *slots) refuseAll() {
+	for _, w := range s.waiters {
+		close(w.ready)
+	}
+	s.waiters = nil
+}
+
+// Reserve takes a concurrency slot that the next RoundTrip will use, and
+// fails, without waiting, if there is none.
+func (c *ClientConn) Reserve() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateOpen {
+		return ErrConnClosed
+	}
+	if c.slots.free() == 0 {
+		return ErrNoSlot
+	}
+	c.slots.reserved++
+	return nil
+}
+
+// Release gives back a slot that Reserve took and no RoundTrip has used.
+func (c *ClientConn) Release() {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.slots.reserved > 0 {
+		c.slots.reserved--
+		c.slots.grant()
+		c.hook.dirty = true
+	}
+}
+
+// Available is how many requests could be sent now without waiting for a slot.
+func (c *ClientConn) Available() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateOpen {
+		return 0
+	}
+	return c.slots.free()
+}
+
+// InFlight is how many requests run, reservations included.
+func (c *ClientConn) InFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.slots.active + c.slots.reserved
+}
+
+// acquireSlot takes a slot for a request: a reserved one, a free one, or it
+// waits its turn.
+func (c *ClientConn) acquireSlot(ctx context.Context) error {
+	c.mu.Lock()
+	if c.state != stateOpen {
+		c.mu.Unlock()
+		return ErrConnClosed
+	}
+	if c.slots.reserved > 0 {
+		c.slots.reserved--
+		c.slots.active++
+		c.mu.Unlock()
+		return nil
+	}
+	if c.slots.free() > 0 {
+		c.slots.active++
+		c.mu.Unlock()
+		return nil
+	}
+	w := &waiter{ready: make(chan struct{})}
+	c.slots.waiters = append(c.slots.waiters, w)
+	c.mu.Unlock()
+
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if i := slices.Index(c.slots.waiters, w); i >= 0 {
+		c.slots.waiters = slices.Delete(c.slots.waiters, i, i+1)
+		return ctx.Err()
+	}
+	if !w.granted {
+		return ErrConnClosed
+	}
+	if err := ctx.Err(); err != nil {
+		c.slots.release()
+		c.hook.dirty = true
+		return err
+	}
+	return nil
+}
+
+// releaseSlot gives back the slot of a request that never got a stream.
+func (c *ClientConn) releaseSlot() {
+	c.mu.Lock()
+	defer c.unlock()
+	c.slots.release()
+	c.hook.dirty = true
+}
