@@ -22,6 +22,7 @@ const keptFrame = 4 << 10
 type frameReader struct {
 	src    *bufio.Reader
 	parser *xhttp2.Framer
+	header xhttp2.FrameHeader // of the frame that next found
 	max    uint32
 }
 
@@ -62,6 +63,7 @@ func (fr *frameReader) reset() {
 // next reads a frame header.
 func (fr *frameReader) next() (frameHeader, error) {
 	h, err := fr.parser.ReadFrameHeader()
+	fr.header = h
 	fh := frameHeader{h.Length, byte(h.Type), byte(h.Flags), h.StreamID}
 	if errors.Is(err, xhttp2.ErrFrameTooLarge) {
 		if isHTTP1(fh) {
@@ -81,11 +83,13 @@ func isHTTP1(h frameHeader) bool {
 // *ConnError, a *StreamError or what the connection returned.
 func (fr *frameReader) parse(h frameHeader) (frame, error) {
 	f := frame{frameHeader: h}
+	if h.length < leastPayload(h) {
+		return f, connErrorf(CodeFrameSize, "frame of type %#x has %d bytes", h.typ, h.length)
+	}
 	if h.length > keptFrame {
 		defer fr.reset() // lets go of the buffer
 	}
-	got, err := fr.parser.ReadFrameForHeader(xhttp2.FrameHeader{
-		Length: h.length, Type: xhttp2.FrameType(h.typ), Flags: xhttp2.Flags(h.flags), StreamID: h.id})
+	got, err := fr.parser.ReadFrameForHeader(fr.header)
 	if err != nil {
 		return f, parseError(h, err)
 	}
@@ -114,11 +118,33 @@ func (fr *frameReader) parse(h frameHeader) (frame, error) {
 	return f, nil
 }
 
-// parseError translates an error of the parser.
+// leastPayload is the length that a frame's flags call for.
+func leastPayload(h frameHeader) (n uint32) {
+	if h.typ == frameHeaders || h.typ == framePushPromise {
+		if h.has(flagPadded) {
+			n++
+		}
+	}
+	switch {
+	case h.typ == framePushPromise:
+		n += 4
+	case h.typ == frameHeaders && h.has(flagPriority):
+		n += 5
+	}
+	return n
+}
+
+// parseError translates an error of the parser. A header block that could not
+// be decoded takes the connection with it (RFC 9113, section 4.3); a PRIORITY
+// of the wrong size only its stream (section 6.3).
 func parseError(h frameHeader, err error) error {
 	var conn xhttp2.ConnectionError
 	var stream xhttp2.StreamError
 	switch {
+	case errors.As(err, &stream) && (h.typ == frameHeaders || h.typ == framePushPromise):
+		return connErrorf(ErrCode(stream.Code), "bad frame of type %#x on stream %d", h.typ, h.id)
+	case errors.As(err, &conn) && h.typ == framePriority && h.id != 0:
+		return &StreamError{StreamID: h.id, Code: ErrCode(conn), Err: fmt.Errorf("PRIORITY of %d bytes", h.length)}
 	case errors.As(err, &conn):
 		return &ConnError{Code: ErrCode(conn), Err: fmt.Errorf("bad frame of type %#x, %d bytes, flags %#x, stream %d", h.typ, h.length, h.flags, h.id)}
 	case errors.As(err, &stream):

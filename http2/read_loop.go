@@ -115,7 +115,7 @@ func (c *ClientConn) readFrame() error {
 	}
 	if !c.reader.settings {
 		// The server's preface is SETTINGS (RFC 9113, section 3.4).
-		if h.typ != frameSettings || h.has(flagAck) {
+		if h.typ != frameSettings || h.has(flagAck) && h.length == 0 {
 			if isHTTP1(h) {
 				return connErrorf(CodeProtocol, "server speaks HTTP/1.1")
 			}
@@ -350,7 +350,7 @@ func (c *ClientConn) handleRSTStream(id uint32, code ErrCode) error {
 		// What this server dislikes in us it will dislike again.
 		c.enterDrainingLocked(nil)
 	}
-	fault := &StreamError{StreamID: id, Code: code, Remote: true, unsent: code == CodeRefusedStream}
+	fault := &StreamError{StreamID: id, Code: code, Remote: true, unsent: code == CodeRefusedStream && !s.respReady}
 	c.failStreamHowLocked(s, fault, false, closedByReset)
 	return nil
 }
