@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -34,8 +35,14 @@ type Options struct {
 	// URL means direct.
 	ProxyFunc func(*http.Request) (*url.URL, error)
 
-	// DialContext, if not nil, makes the TCP connections, those to a proxy included.
+	// DialContext, if not nil, makes the TCP connections, those to a proxy
+	// included. It gets names unless LookupNetIP is set, too.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// LookupNetIP, if not nil, resolves names instead of net.DefaultResolver;
+	// network is "ip4" or "ip6". Behind a proxy only the proxy's own name is
+	// looked up.
+	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	// RootCAs are the authorities trusted. If nil, the system's.
 	RootCAs *x509.CertPool

@@ -1,0 +1,196 @@
+package impersonate
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	// attemptDelay is how long one connection attempt may be silent before
+	// the next address is tried beside it (RFC 8305, section 5).
+	attemptDelay = 250 * time.Millisecond
+
+	// resolutionDelay is how long IPv4 addresses wait for the IPv6 ones
+	// (RFC 8305, section 3).
+	resolutionDelay = 50 * time.Millisecond
+
+	// maxAddresses bounds how many addresses of one name are tried.
+	maxAddresses = 32
+)
+
+// netDialer makes the TCP connections; Chrome probes idle ones after 45 s
+// (kTCPKeepAliveSeconds in net/socket/tcp_socket).
+var netDialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+	Enable: true, Idle: 45 * time.Second, Interval: 45 * time.Second}}
+
+// dialHost connects to a name or an address, and to nothing else.
+func (t *Transport) dialHost(ctx context.Context, host, port string) (net.Conn, error) {
+	if t.opts.DialContext != nil && t.opts.LookupNetIP == nil {
+		return t.dialAddr(ctx, net.JoinHostPort(host, port))
+	}
+	addrs, err := t.lookup(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return t.race(ctx, addrs, port)
+}
+
+// dialAddr makes one connection.
+func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
+	trace := tracerOf(ctx)
+	trace.connectStart(addr)
+	var nc net.Conn
+	var err error
+	if t.opts.DialContext != nil {
+		nc, err = t.opts.DialContext(ctx, "tcp", addr)
+	} else {
+		nc, err = netDialer.DialContext(untraced{ctx}, "tcp", addr)
+	}
+	if err == nil && nc == nil {
+		err = errors.New("DialContext returned neither a connection nor an error")
+	}
+	trace.connectDone(addr, err)
+	return nc, err
+}
+
+// lookup resolves a host. Both families are asked at once; who comes first
+// does not wait long for the other.
+func (t *Transport) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	trace := tracerOf(ctx)
+	trace.dnsStart(host)
+	addrs, err := t.lookupBoth(ctx, host)
+	trace.dnsDone(addrs, err)
+	return addrs, err
+}
+
+type lookupResult struct {
+	addrs []netip.Addr
+	err   error
+}
+
+func (t *Transport) lookupBoth(ctx context.Context, host string) ([]netip.Addr, error) {
+	ask := t.opts.LookupNetIP
+	if ask == nil {
+		ask = net.DefaultResolver.LookupNetIP
+	}
+	ctx, cancel := context.WithCancel(untraced{ctx})
+	defer cancel()
+	answers := [2]chan lookupResult{}
+	for i, network := range []string{"ip6", "ip4"} {
+		answers[i] = make(chan lookupResult, 1)
+		go func() {
+			addrs, err := ask(ctx, network, host)
+			if err == nil && len(addrs) == 0 {
+				err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+			}
+			answers[i] <- lookupResult{addrs, err}
+		}()
+	}
+	var six, four lookupResult
+	var late <-chan time.Time
+	for pending := 2; pending > 0; pending-- {
+		select {
+		case six = <-answers[0]:
+			if six.err == nil && pending == 2 {
+				return interleave(six.addrs, poll(answers[1])), nil
+			}
+		case four = <-answers[1]:
+			if four.err == nil && pending == 2 {
+				timer := time.NewTimer(resolutionDelay)
+				defer timer.Stop()
+				late = timer.C
+			}
+		case <-late:
+			return interleave(nil, four.addrs), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if six.err != nil && four.err != nil {
+		return nil, four.err
+	}
+	return interleave(six.addrs, four.addrs), nil
+}
+
+// poll takes the IPv4 answer along if it is there or comes at once.
+func poll(answer <-chan lookupResult) []netip.Addr {
+	timer := time.NewTimer(resolutionDelay)
+	defer timer.Stop()
+	select {
+	case r := <-answer:
+		return r.addrs
+	case <-timer.C:
+		return nil
+	}
+}
+
+// interleave orders addresses for the race: IPv6 first, then in turn
+// (RFC 8305, section 4).
+func interleave(six, four []netip.Addr) []netip.Addr {
+	out := make([]netip.Addr, 0, len(six)+len(four))
+	for i := 0; i < len(six) || i < len(four); i++ {
+		if i < len(six) {
+			out = append(out, six[i].Unmap())
+		}
+		if i < len(four) {
+			out = append(out, four[i].Unmap())
+		}
+	}
+	return out[:min(len(out), maxAddresses)]
+}
+
+type raceResult struct {
+	nc  net.Conn
+	err error
+}
+
+// race connects to the first address that answers (RFC 8305, section 5).
+func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan raceResult)
+	start := func(a netip.Addr) {
+		nc, err := t.dialAddr(ctx, net.JoinHostPort(a.String(), port))
+		select {
+		case results <- raceResult{nc, err}:
+		case <-ctx.Done():
+			if nc != nil {
+				nc.Close() // too late
+			}
+		}
+	}
+	var first error
+	next, running := 0, 0
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			if next < len(addrs) {
+				go start(addrs[next])
+				next, running = next+1, running+1
+				timer.Reset(attemptDelay)
+			}
+		case r := <-results:
+			running--
+			if r.err == nil {
+				return r.nc, nil
+			}
+			if first == nil {
+				first = r.err
+			}
+			if next == len(addrs) && running == 0 {
+				return nil, first
+			}
+			timer.Reset(0)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,313 @@
+package impersonate
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/guise-http/guise/http2"
+)
+
+type field = http2.HeaderField
+
+// fields appends the request's header fields in wire order to dst.
+func (c *call) fields(f *form, h2 bool, dst []field) []field {
+	if h2 {
+		for _, name := range f.pseudo {
+			dst = append(dst, field{Name: name, Value: c.pseudo(name)})
+		}
+	}
+	first := len(dst)
+	header := c.header
+	own := c.own(f, h2)
+	for i := range f.slots {
+		s := &f.slots[i]
+		if s.kind == slotStar {
+			dst = appendOwn(dst, own, c, h2)
+			continue
+		}
+		if s.kind == slotHost {
+			dst = append(dst, field{Name: s.name, Value: c.host})
+			continue
+		}
+		if s.kind == slotLength {
+			dst = c.appendLength(dst, s.name, h2)
+			continue
+		}
+		if len(header) > 0 {
+			if values, ok := header[s.key]; ok {
+				dst = c.appendValues(dst, s, values, h2)
+				continue
+			}
+		}
+		if v := c.value(s); v != "" {
+			dst = append(dst, field{Name: s.name, Value: v})
+		}
+	}
+	if order := headerOrder(c.ctx); order != nil {
+		reorder(dst[:first], order)
+		reorder(dst[first:], order)
+	}
+	return dst
+}
+
+func (c *call) pseudo(name string) string {
+	switch name {
+	case ":method":
+		return c.method
+	case ":scheme":
+		return c.target.scheme
+	case ":authority":
+		return c.host
+	default:
+		return c.target.path
+	}
+}
+
+// value is a slot's value when the caller's header has none.
+func (c *call) value(s *slot) string {
+	switch s.kind {
+	case slotOrigin:
+		return c.info.Origin
+	case slotReferer:
+		return c.info.Referer
+	case slotStorageAccess:
+		return c.info.StorageAccess
+	case slotHint:
+		if !slices.Contains(c.info.ClientHints, s.lower) {
+			return ""
+		}
+	case slotConst:
+		if c.req.Close && s.key == "Connection" {
+			return "close"
+		}
+	}
+	return s.value
+}
+
+// appendValues puts the caller's values in the profile's place; none at all
+// take the field away.
+func (c *call) appendValues(dst []field, s *slot, values []string, h2 bool) []field {
+	if s.kind == slotCookie {
+		return c.appendCookie(dst, s.name, values, h2)
+	}
+	name := s.name
+	if spelled, ok := c.spelled[s.key]; ok && !h2 {
+		name = spelled
+	}
+	for _, v := range values {
+		v = textproto.TrimString(v)
+		if v == "" && s.key == "User-Agent" {
+			continue // net/http's way of saying: none
+		}
+		dst = append(dst, field{Name: name, Value: v})
+	}
+	return dst
+}
+
+// appendCookie appends one field, or one for each pair where the browser does
+// so (RFC 9113, section 8.2.3).
+func (c *call) appendCookie(dst []field, name string, values []string, h2 bool) []field {
+	if !h2 || !c.crumbs {
+		switch len(values) {
+		case 0:
+			return dst
+		case 1:
+			return append(dst, field{Name: name, Value: textproto.TrimString(values[0])})
+		}
+		return append(dst, field{Name: name, Value: strings.Join(values, "; ")})
+	}
+	for _, v := range values {
+		for v != "" {
+			var crumb string
+			crumb, v, _ = strings.Cut(v, ";")
+			if crumb = textproto.TrimString(crumb); crumb != "" {
+				dst = append(dst, field{Name: name, Value: crumb})
+			}
+		}
+	}
+	return dst
+}
+
+// appendLength says how long the body is (RFC 9110, section 8.6). Browsers
+// never send a body of unknown length on HTTP/1.1; ours is chunked.
+func (c *call) appendLength(dst []field, name string, h2 bool) []field {
+	switch n := c.length(); {
+	case n > 0:
+		return append(dst, field{Name: name, Value: strconv.FormatInt(n, 10)})
+	case n == 0 && c.body == nil:
+		switch c.method {
+		case "POST", "PUT", "PATCH":
+			return append(dst, field{Name: name, Value: "0"})
+		}
+	case n < 0 && !h2:
+		return append(dst, field{Name: "Transfer-Encoding", Value: "chunked"})
+	}
+	return dst
+}
+
+// length is the number of body bytes, or -1 if it is not known.
+func (c *call) length() int64 {
+	if c.body == nil {
+		return 0
+	}
+	if c.req.ContentLength <= 0 {
+		return -1
+	}
+	return c.req.ContentLength
+}
+
+// An ownField is a field that the form has no place for.
+type ownField struct {
+	name   string
+	values []string
+}
+
+// own returns the fields for the page's own place, sorted by name because a
+// map has no order.
+func (c *call) own(f *form, h2 bool) []ownField {
+	var own []ownField
+	for key, values := range c.header {
+		if _, ok := f.index[key]; ok || !isSent(key, h2) || len(values) == 0 {
+			continue
+		}
+		own = append(own, ownField{c.spell(key, h2), values})
+	}
+	own = c.addHomeless(own, f, "Origin", c.info.Origin, h2)
+	own = c.addHomeless(own, f, "Referer", c.info.Referer, h2)
+	own = c.addHomeless(own, f, "Sec-Fetch-Storage-Access", c.info.StorageAccess, h2)
+	if len(c.req.Trailer) > 0 {
+		names := make([]string, 0, len(c.req.Trailer))
+		for name := range c.req.Trailer {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		own = append(own, ownField{c.spell("Trailer", h2), []string{strings.Join(names, ", ")}})
+	}
+	if _, ok := f.index["Content-Length"]; !ok && c.body != nil {
+		for _, l := range c.appendLength(nil, c.spell("Content-Length", h2), h2) {
+			own = append(own, ownField{l.Name, []string{l.Value}})
+		}
+	}
+	if len(own) > 1 {
+		slices.SortFunc(own, func(a, b ownField) int { return strings.Compare(a.name, b.name) })
+	}
+	return own
+}
+
+// addHomeless adds what the RequestInfo brings and the form has no slot for,
+// so that it is not lost.
+func (c *call) addHomeless(own []ownField, f *form, key, value string, h2 bool) []ownField {
+	if value == "" {
+		return own
+	}
+	if _, ok := f.index[key]; ok {
+		return own
+	}
+	if _, ok := c.header[key]; ok {
+		return own
+	}
+	return append(own, ownField{c.spell(key, h2), []string{value}})
+}
+
+// spell is how a field without a place in the form is written.
+func (c *call) spell(key string, h2 bool) string {
+	if h2 {
+		return strings.ToLower(key)
+	}
+	if s, ok := c.spelled[key]; ok {
+		return s
+	}
+	return key
+}
+
+// canonical returns h with canonical keys, and how the keys that were not
+// canonical were spelled. A header that net/http's methods made is returned
+// as it is.
+func canonical(h http.Header) (_ http.Header, spelled map[string]string) {
+	clean := true
+	for key := range h {
+		clean = clean && textproto.CanonicalMIMEHeaderKey(key) == key
+	}
+	if clean {
+		return h, nil
+	}
+	made := make(http.Header, len(h))
+	spelled = make(map[string]string)
+	for key, values := range h {
+		k := textproto.CanonicalMIMEHeaderKey(key)
+		made[k] = append(made[k], values...)
+		if k != key {
+			spelled[k] = key
+		}
+	}
+	return made, spelled
+}
+
+func appendOwn(dst []field, own []ownField, c *call, h2 bool) []field {
+	for _, o := range own {
+		if strings.EqualFold(o.name, "cookie") {
+			dst = c.appendCookie(dst, o.name, o.values, h2)
+			continue
+		}
+		for _, v := range o.values {
+			dst = append(dst, field{Name: o.name, Value: textproto.TrimString(v)})
+		}
+	}
+	return dst
+}
+
+// isSent reports whether a field of the caller's header is put on the wire:
+// those that the Request's own fields say are not.
+func isSent(key string, h2 bool) bool {
+	switch key {
+	case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+		return false
+	}
+	return !h2 || !isHopByHop(key)
+}
+
+// checkHop refuses what HTTP/2 has no way to say (RFC 9113, section 8.2.2):
+// losing it in silence would change what the request means.
+func checkHop(h http.Header) *InvalidRequestError {
+	if len(h) == 0 {
+		return nil
+	}
+	bad := func(name, v string) *InvalidRequestError {
+		return &InvalidRequestError{Part: "header", Reason: name + ": " + strconv.Quote(v) + " on HTTP/2"}
+	}
+	for _, v := range h["Connection"] {
+		if !strings.EqualFold(v, "close") && !strings.EqualFold(v, "keep-alive") && v != "" {
+			return bad("Connection", v)
+		}
+	}
+	for _, v := range h["Upgrade"] {
+		return bad("Upgrade", v)
+	}
+	for _, v := range h["Te"] {
+		if !strings.EqualFold(v, "trailers") {
+			return bad("TE", v)
+		}
+	}
+	for _, v := range h["Transfer-Encoding"] {
+		if !strings.EqualFold(v, "chunked") {
+			return bad("Transfer-Encoding", v)
+		}
+	}
+	return nil
+}
+
+// reorder sorts fields by the caller's list; those not named follow, as they were.
+func reorder(fields []field, order []string) {
+	rank := func(f field) int {
+		for i, name := range order {
+			if strings.EqualFold(name, f.Name) {
+				return i
+			}
+		}
+		return len(order)
+	}
+	slices.SortStableFunc(fields, func(a, b field) int { return rank(a) - rank(b) })
+}

@@ -1,0 +1,266 @@
+package impersonate
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// State is the state of a Transport.
+//
+//	Open ──Shutdown──▶ Closing ──last request ends, or the bound passes──▶ Closed
+//	  └────────────── CloseNow (from either) ──────────────────────────────▶ Closed
+type State uint8
+
+// The states.
+const (
+	Open    State = iota // takes requests
+	Closing              // finishes what is on the wire, takes nothing new
+	Closed               // terminal: no socket and no goroutine is left
+)
+
+func (s State) String() string {
+	switch s {
+	case Open:
+		return "open"
+	case Closing:
+		return "closing"
+	default:
+		return "closed"
+	}
+}
+
+// stuckGrace is how long an aborted request may take to return before its
+// goroutine counts as held by the caller's own code.
+const stuckGrace = 100 * time.Millisecond
+
+// lifecycle counts what is in flight and owns the Transport's state.
+type lifecycle struct {
+	mu       sync.Mutex // guards the fields below; never held during I/O or callbacks
+	state    State
+	active   int   // RoundTrips that have not returned
+	bodies   int   // responses whose body is neither at its end nor closed
+	forced   bool  // the bound has passed, or CloseNow
+	cause    error // why forced
+	aborted  int   // cut off by force
+	stuck    int
+	admitted uint64
+	ok       uint64
+	failed   uint64
+
+	force   context.CancelFunc // ends the drain; nil while open
+	closing chan struct{}      // closed on leaving Open
+	quiet   chan struct{}      // closed when not Open and active is 0
+	done    chan struct{}      // closed on entering Closed
+}
+
+func (l *lifecycle) init() {
+	l.closing = make(chan struct{})
+	l.quiet = make(chan struct{})
+	l.done = make(chan struct{})
+}
+
+// begin admits a request: the one place where open or not is decided.
+func (l *lifecycle) begin() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != Open {
+		return ErrClosed
+	}
+	l.active++
+	l.admitted++
+	return nil
+}
+
+// isOpen reports whether another attempt of an admitted request may start.
+func (l *lifecycle) isOpen() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state == Open
+}
+
+// isForced reports whether requests in flight have been aborted.
+func (l *lifecycle) isForced() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.forced
+}
+
+// An outcome is how a RoundTrip ended.
+type outcome uint8
+
+const (
+	outcomeOK      outcome = iota // response complete
+	outcomeBody                   // response returned, its body is still to come
+	outcomeFailed                 // error
+	outcomeAborted                // error, by force
+)
+
+// end is begin's counterpart.
+func (l *lifecycle) end(o outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active--
+	if o == outcomeBody {
+		l.bodies++
+	} else {
+		l.countLocked(o)
+	}
+	if l.active == 0 && l.state == Closing {
+		l.quietLocked()
+	}
+}
+
+// endBody ends a response's body.
+func (l *lifecycle) endBody(o outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == Closed {
+		return // counted by enterClosed
+	}
+	l.bodies--
+	l.countLocked(o)
+}
+
+func (l *lifecycle) countLocked(o outcome) {
+	switch o {
+	case outcomeFailed:
+		l.failed++
+	case outcomeAborted:
+		l.aborted++
+	default:
+		l.ok++
+	}
+}
+
+func (l *lifecycle) quietLocked() {
+	select {
+	case <-l.quiet:
+	default:
+		close(l.quiet)
+	}
+}
+
+// State returns the Transport's state.
+func (t *Transport) State() State {
+	t.life.mu.Lock()
+	defer t.life.mu.Unlock()
+	return t.life.state
+}
+
+// Closing is closed when the Transport stops taking requests.
+func (t *Transport) Closing() <-chan struct{} { return t.life.closing }
+
+// Done is closed when the Transport is closed.
+func (t *Transport) Done() <-chan struct{} { return t.life.done }
+
+// Shutdown stops taking requests, refuses at once those that are not on the
+// wire yet, and waits for the others, response bodies included. When ctx ends
+// first, the rest is aborted and a *CloseError returned that matches ctx.Err().
+// If several calls wait, the earliest bound counts for all.
+//
+// A body that the caller neither reads nor closes keeps Shutdown waiting for
+// ctx, unless the server has sent all of it already.
+func (t *Transport) Shutdown(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		t.enterForced(err)
+		<-t.life.done
+		return t.closeError()
+	}
+	t.enterClosing()
+	select {
+	case <-t.life.done:
+	case <-ctx.Done():
+		t.enterForced(ctx.Err())
+		<-t.life.done
+	}
+	return t.closeError()
+}
+
+// CloseNow aborts every request and returns when everything is torn down.
+func (t *Transport) CloseNow() error {
+	t.enterForced(ErrClosed)
+	<-t.life.done
+	return nil
+}
+
+// closeError is what the end of the drain has to say to those that waited.
+func (t *Transport) closeError() error {
+	l := &t.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.aborted == 0 && l.stuck == 0 {
+		return nil
+	}
+	return &CloseError{Aborted: l.aborted, Stuck: l.stuck, Cause: l.cause}
+}
+
+// enterClosing leaves Open. The state flips before any resource is touched;
+// the drain goroutine ends the Transport, whoever waits for it.
+func (t *Transport) enterClosing() {
+	l := &t.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != Open {
+		return
+	}
+	l.state = Closing
+	ctx, cancel := context.WithCancel(context.Background())
+	l.force = cancel
+	if l.active == 0 {
+		l.quietLocked()
+	}
+	close(l.closing)
+	go t.drain(ctx)
+}
+
+// enterForced ends the drain, starting it if need be.
+func (t *Transport) enterForced(cause error) {
+	t.enterClosing()
+	l := &t.life
+	l.mu.Lock()
+	if l.state != Closed && !l.forced {
+		l.forced, l.cause = true, cause
+	}
+	force := l.force
+	l.mu.Unlock()
+	force()
+}
+
+// drain ends the connections, in good order until ctx ends, then at once.
+func (t *Transport) drain(ctx context.Context) {
+	l := &t.life
+	err := t.pool.Shutdown(ctx)
+	select {
+	case <-l.quiet:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		t.pool.CloseNow()
+		timer := time.NewTimer(stuckGrace)
+		select {
+		case <-l.quiet:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	t.enterClosed()
+}
+
+// enterClosed is the end: every request has an outcome now.
+func (t *Transport) enterClosed() {
+	l := &t.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state = Closed
+	l.stuck = l.active
+	if l.forced {
+		l.aborted += l.bodies
+	} else {
+		l.ok += uint64(l.bodies) // received in full, not yet read
+	}
+	l.bodies = 0
+	l.force()
+	close(l.done)
+}

@@ -1,0 +1,193 @@
+package impersonate
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/http2"
+	"github.com/guise-http/guise/internal/connpool"
+	"github.com/guise-http/guise/internal/http1"
+)
+
+// A protocolConn is a connection of one application protocol.
+type protocolConn interface {
+	connpool.Conn
+	roundTrip(c *call) (*http.Response, error)
+}
+
+// protocols maps what ALPN chose to what speaks it; "" is a server without
+// ALPN, or no TLS. HTTP/3 has its place here.
+var protocols = map[string]func(t *Transport, cc *clientConn) (protocolConn, error){
+	"h2":       newH2Conn,
+	"http/1.1": newH1Conn,
+	"":         newH1Conn,
+}
+
+// A clientConn is a connection of the pool.
+type clientConn struct {
+	protocolConn
+	key    connKey
+	net    net.Conn
+	state  *tls.ConnectionState // nil without TLS; shared by all responses
+	proxy  *proxy               // whom absolute-form requests go to; nil = none
+	shared bool                 // carries concurrent requests
+}
+
+// offered are the ALPN protocols of a profile (RFC 7301).
+func offered(p *fingerprints.TLS) []string {
+	for i := range p.Extensions {
+		if p.Extensions[i].Type == 16 {
+			return p.Extensions[i].Protocols
+		}
+	}
+	return nil
+}
+
+func (t *Transport) speaksH2() bool { return slices.Contains(t.alpn, "h2") }
+
+// start begins the application protocol on a connection.
+func (t *Transport) start(cc *clientConn, alpn string, offer []string) error {
+	begin := protocols[alpn]
+	if begin == nil || alpn != "" && !slices.Contains(offer, alpn) {
+		return fmt.Errorf("server chose ALPN protocol %q, which was not offered", alpn)
+	}
+	var err error
+	cc.protocolConn, err = begin(t, cc)
+	return err
+}
+
+// maxConns is how many connections browsers open to a host of this kind.
+func (t *Transport) maxConns(key connKey, sample *clientConn) int {
+	switch {
+	case sample.shared:
+		return 1
+	case key.websocket:
+		return maxWebSockets
+	}
+	return max(1, t.profile.HTTP1.ConnsPerHost)
+}
+
+// maxWebSockets is how many WebSockets one host may have: 255 in Chrome
+// (kMaxSocketsPerGroup of the WebSocket pool), 200 in Firefox in all.
+const maxWebSockets = 200
+
+// maxUnknown is maxConns before the first connection is made: without TLS
+// there is nothing to wait for.
+func (t *Transport) maxUnknown(key connKey) int {
+	switch {
+	case key.websocket:
+		return maxWebSockets
+	case key.scheme == "http":
+		return max(1, t.profile.HTTP1.ConnsPerHost)
+	}
+	return 1
+}
+
+// h2Conn is an HTTP/2 connection.
+type h2Conn struct{ *http2.ClientConn }
+
+func newH2Conn(t *Transport, cc *clientConn) (protocolConn, error) {
+	conn, err := http2.NewClientConn(cc.net, t.h2)
+	if err != nil {
+		return nil, err
+	}
+	cc.shared = true
+	return h2Conn{conn}, nil
+}
+
+func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
+	f, err := c.form(true)
+	if err == nil {
+		if invalid := checkHop(c.header); invalid != nil {
+			err = invalid
+		}
+	}
+	if err != nil {
+		h.Release()
+		return nil, err
+	}
+	r, buffer := &c.h2req, c.buffer[:0]
+	if r.HTTP != nil { // an earlier attempt may still look at them
+		r, buffer = new(http2.Request), nil
+	}
+	*r = http2.Request{
+		Fields:         c.fields(f, true, buffer),
+		HTTP:           c.wire(),
+		Priority:       f.priority,
+		PriorityUpdate: f.update,
+		WaitSettings:   f.wait,
+		ExpectContinue: c.expectContinue(),
+	}
+	return h.RoundTrip(r)
+}
+
+// h1Conn is an HTTP/1.1 connection.
+type h1Conn struct {
+	*http1.Conn
+	cc *clientConn
+}
+
+func newH1Conn(t *Transport, cc *clientConn) (protocolConn, error) {
+	return h1Conn{http1.NewConn(cc.net, &http1.Config{}), cc}, nil
+}
+
+func (h h1Conn) roundTrip(c *call) (*http.Response, error) {
+	f, err := c.form(false)
+	if err != nil {
+		h.Release()
+		return nil, err
+	}
+	r := &http1.Request{
+		Method:         c.method,
+		Target:         c.target.path,
+		HTTP:           c.wire(),
+		ExpectContinue: c.expectContinue(),
+	}
+	fields := c.fields(f, false, c.buffer[:0])
+	r.Fields = make([]http1.Field, len(fields), len(fields)+1)
+	for i, f := range fields {
+		r.Fields[i] = http1.Field(f)
+	}
+	if p := h.cc.proxy; p != nil {
+		// RFC 9112, section 3.2.2: a proxy needs the whole URL.
+		r.Target = c.target.scheme + "://" + c.host + c.target.path
+		r.Fields = p.dress(r.Fields, c)
+	}
+	return h.RoundTrip(r)
+}
+
+// wire is the request as a connection may have it: the body is ours, and so is
+// the context if it carries a bound.
+func (c *call) wire() *http.Request {
+	if c.body == nil && c.wait == nil {
+		return c.req
+	}
+	r := *c.req
+	if c.wait != nil {
+		r = *c.req.WithContext(c.wait.ctx)
+	}
+	if c.body != nil {
+		r.Body = c.body
+		r.ContentLength = c.length()
+	}
+	return &r
+}
+
+// expectContinue is how long the body waits for "100 Continue", if the caller
+// set the Expect field (RFC 9110, section 10.1.1).
+func (c *call) expectContinue() time.Duration {
+	if c.body == nil {
+		return 0
+	}
+	for _, v := range c.header["Expect"] {
+		if v == "100-continue" {
+			return time.Second
+		}
+	}
+	return 0
+}

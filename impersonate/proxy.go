@@ -1,0 +1,252 @@
+package impersonate
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/guise-http/guise/internal/http1"
+)
+
+// A proxy is where connections go through.
+type proxy struct {
+	url    string // canonical, with credentials
+	scheme string // http, https, socks4a, socks5 or socks5h
+	host   string
+	port   string
+
+	user, pass string
+	auth       bool // the URL has user information
+}
+
+// Limits on what goes into a SOCKS message (RFC 1929, section 2).
+const maxSocksCredential = 255
+
+var standardProxyPort = map[string]string{
+	"http": "80", "https": "443", "socks4a": "1080", "socks5": "1080", "socks5h": "1080",
+}
+
+// parseProxy checks a proxy's URL. Its errors repeat no part of the URL that
+// may be a password.
+func parseProxy(raw string) (*proxy, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("not a URL") // url.Error would repeat the password
+	}
+	p := &proxy{scheme: u.Scheme}
+	standard := standardProxyPort[u.Scheme]
+	if standard == "" {
+		return nil, fmt.Errorf("scheme %q is none of http, https, socks4a, socks5, socks5h", u.Scheme)
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
+		return nil, errors.New("proxy URL has more than scheme, user and address")
+	}
+	host, port, invalid := splitHost(u.Host)
+	if invalid == nil {
+		p.host, invalid = cleanHost(host)
+	}
+	if invalid != nil {
+		return nil, errors.New(invalid.Reason)
+	}
+	if p.port = port; port == "" {
+		p.port = standard
+	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, fmt.Errorf("port %q is out of range", port)
+	}
+	if u.User != nil {
+		p.auth = true
+		p.user = u.User.Username()
+		p.pass, _ = u.User.Password()
+	}
+	if err := p.checkCredentials(); err != nil {
+		return nil, err
+	}
+	p.url = raw
+	return p, nil
+}
+
+func (p *proxy) checkCredentials() error {
+	if !p.auth {
+		return nil
+	}
+	switch p.scheme {
+	case "socks4a":
+		if p.pass != "" {
+			return errors.New("SOCKS4a knows no password")
+		}
+		if !isFieldValue(p.user) || len(p.user) > maxSocksCredential {
+			return errors.New("user name does not fit into SOCKS4a")
+		}
+	case "socks5", "socks5h":
+		if p.user == "" || len(p.user) > maxSocksCredential || len(p.pass) > maxSocksCredential {
+			return errors.New("user and password must have 1 to 255 bytes for SOCKS5")
+		}
+	default:
+		for i := 0; i < len(p.user); i++ {
+			if p.user[i] == ':' {
+				return errors.New("user name has a colon (RFC 7617, section 2)")
+			}
+		}
+		if !isFieldValue(p.user) || !isFieldValue(p.pass) {
+			return errors.New("user or password has a control character")
+		}
+	}
+	return nil
+}
+
+func (p *proxy) isHTTP() bool { return p.scheme == "http" || p.scheme == "https" }
+
+// name is the proxy in error texts.
+func (p *proxy) name() string { return p.scheme + "://" + net.JoinHostPort(p.host, p.port) }
+
+func (p *proxy) fail(status int, err error) error {
+	return &ProxyError{Proxy: p.name(), Status: status, Err: err}
+}
+
+// dialProxy connects to the proxy and, unless the requests themselves name
+// their target, through it to key's server.
+func (t *Transport) dialProxy(ctx context.Context, p *proxy, key connKey, tunnel bool) (net.Conn, error) {
+	if tunnel && p.isHTTP() {
+		return t.tunnel(ctx, p, key)
+	}
+	nc, err := t.reachProxy(ctx, p, key)
+	if err != nil || !tunnel {
+		return nc, err
+	}
+	stop := guard(ctx, nc)
+	err = p.socks(nc, key.host, key.port)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		nc.Close()
+		return nil, p.fail(0, orContext(ctx, err))
+	}
+	return nc, nil
+}
+
+// guard makes reads and writes on nc fail when ctx ends; stop ends that, and
+// reports false if ctx was first.
+func guard(ctx context.Context, nc net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+}
+
+// orContext prefers the context's error over the one it caused.
+func orContext(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// reachProxy connects to the proxy itself, with TLS if it is an https one.
+func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.Conn, error) {
+	nc, err := t.dialHost(ctx, p.host, p.port)
+	if err != nil {
+		return nil, p.fail(0, err)
+	}
+	if p.scheme != "https" {
+		return nc, nil
+	}
+	// The proxy's tickets are not the servers' (RELIABILITY T04). Only HTTP/1.1
+	// is offered: a CONNECT over HTTP/2 would need a connection shared by servers.
+	secure, err := t.tls.handshake(ctx, nc, handshakeParams{
+		ServerName: p.host,
+		ALPN:       []string{"http/1.1"},
+		TicketKey:  "proxy|" + strconv.FormatUint(uint64(key.identity), 10) + "|" + p.url,
+	})
+	if err != nil {
+		nc.Close()
+		return nil, p.fail(0, fmt.Errorf("TLS handshake: %w", err))
+	}
+	if alpn := secure.NegotiatedProtocol(); alpn != "" && alpn != "http/1.1" {
+		secure.Close()
+		return nil, p.fail(0, fmt.Errorf("chose ALPN protocol %q, which was not offered", alpn))
+	}
+	return secure, nil
+}
+
+// tunnel opens a tunnel with CONNECT (RFC 9110, section 9.3.6). A proxy that
+// wants other credentials than it got is asked once more, on a new connection.
+func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn, error) {
+	authority := net.JoinHostPort(key.host, key.port)
+	for first := true; ; first = false {
+		nc, err := t.reachProxy(ctx, p, key)
+		if err != nil {
+			return nil, err
+		}
+		auth := t.proxies.authorization(p, http.MethodConnect, authority)
+		resp, err := http1.Connect(ctx, nc, &http1.Request{
+			Method: http.MethodConnect,
+			Target: authority,
+			Fields: connectFields(t.profile.Browser, authority, t.profile.UserAgent(), auth),
+		})
+		if err != nil {
+			nc.Close()
+			return nil, p.fail(0, orContext(ctx, err))
+		}
+		if resp.StatusCode/100 == 2 {
+			return nc, nil
+		}
+		nc.Close()
+		if resp.StatusCode != http.StatusProxyAuthRequired {
+			return nil, p.fail(resp.StatusCode, errors.New("CONNECT refused: "+http.StatusText(resp.StatusCode)))
+		}
+		if !first || !t.proxies.learn(p, resp.Header, auth) {
+			return nil, p.fail(resp.StatusCode, ErrProxyAuth)
+		}
+	}
+}
+
+// connectFields is the header of a browser's CONNECT request. Sources, from
+// memory of them: Chromium's HttpProxyClientSocket and
+// HttpStreamParser (Host, Proxy-Connection, User-Agent, then credentials);
+// Firefox's nsHttpConnection::MakeConnectString (User-Agent, Proxy-Connection,
+// Connection, Host, then credentials); CFNetwork (Host, User-Agent, Connection,
+// Proxy-Connection).
+func connectFields(browser, authority, agent, auth string) []http1.Field {
+	host := http1.Field{Name: "Host", Value: authority}
+	keep := http1.Field{Name: "Proxy-Connection", Value: "keep-alive"}
+	connection := http1.Field{Name: "Connection", Value: "keep-alive"}
+	ua := http1.Field{Name: "User-Agent", Value: agent}
+	var fields []http1.Field
+	switch browser {
+	case "firefox":
+		fields = []http1.Field{ua, keep, connection, host}
+	case "safari":
+		fields = []http1.Field{host, ua, connection, keep}
+	default:
+		fields = []http1.Field{host, keep, ua}
+	}
+	if auth != "" {
+		fields = append(fields, http1.Field{Name: "Proxy-Authorization", Value: auth})
+	}
+	return fields
+}
+
+// dress makes a request's header fit for a plain HTTP proxy: the connection to
+// it is what Proxy-Connection is about in Chrome, and the credentials are its.
+func (p *proxy) dress(fields []http1.Field, c *call) []http1.Field {
+	if c.t.profile.Browser != "firefox" && c.t.profile.Browser != "safari" {
+		for i := range fields {
+			if fields[i].Name == "Connection" {
+				fields[i].Name = "Proxy-Connection"
+			}
+		}
+	}
+	if auth := c.t.proxies.authorization(p, c.method, c.target.scheme+"://"+c.host+c.target.path); auth != "" {
+		fields = append(fields, http1.Field{Name: "Proxy-Authorization", Value: auth})
+	}
+	return fields
+}
+
+// basic is the Basic credentials (RFC 7617).
+func (p *proxy) basic() string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(p.user+":"+p.pass))
+}

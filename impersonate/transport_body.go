@@ -1,0 +1,204 @@
+package impersonate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// A requestBody is the caller's request body. It is closed once, and not
+// before it is certain that no further attempt wants it: one that nobody has
+// read from can be given to another connection as it is.
+type requestBody struct {
+	rc io.ReadCloser
+
+	mu     sync.Mutex // guards the fields below
+	held   bool       // Close waits: another attempt may follow
+	wanted bool       // Close was called while held
+	read   bool       // Read was called: only GetBody can give it again
+	closed bool
+	onEnd  func() // called once at the first EOF or Close
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	b.read = true
+	if b.closed {
+		b.mu.Unlock()
+		return 0, http.ErrBodyReadAfterClose
+	}
+	b.mu.Unlock()
+	n, err := b.rc.Read(p)
+	if err != nil {
+		b.ended()
+	}
+	return n, err
+}
+
+func (b *requestBody) Close() error {
+	b.mu.Lock()
+	if b.held && !b.read {
+		b.wanted = true
+		b.mu.Unlock()
+		return nil
+	}
+	return b.closeAndUnlock()
+}
+
+func (b *requestBody) closeAndUnlock() error {
+	was := b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if was {
+		return nil
+	}
+	b.ended()
+	return b.rc.Close()
+}
+
+func (b *requestBody) ended() {
+	b.mu.Lock()
+	f := b.onEnd
+	b.onEnd = nil
+	b.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// release lets Close through from now on, one that was held back included.
+func (b *requestBody) release() {
+	b.mu.Lock()
+	b.held = false
+	if b.wanted {
+		b.closeAndUnlock()
+		return
+	}
+	b.mu.Unlock()
+}
+
+// end closes the body, whoever still has it.
+func (b *requestBody) end() {
+	b.mu.Lock()
+	b.held = false
+	b.closeAndUnlock()
+}
+
+// wasRead reports whether an attempt has taken bytes out of the body.
+func (b *requestBody) wasRead() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read || b.closed
+}
+
+func (c *call) releaseBody() {
+	if c.body != nil {
+		c.body.release()
+	}
+}
+
+func (c *call) endBody() {
+	c.stopWait()
+	if c.body != nil {
+		c.body.end()
+	}
+}
+
+// A responseBody tells the Transport when a response ends, and says in its
+// errors what they mean.
+type responseBody struct {
+	rc io.ReadCloser
+	t  *Transport
+	c  *call
+
+	mu     sync.Mutex // guards the fields below
+	ended  bool
+	closed bool
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF {
+		b.end(outcomeOK)
+		return n, err
+	}
+	return n, b.fail(err)
+}
+
+// fail translates an error of the connection.
+func (b *responseBody) fail(err error) error {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return http.ErrBodyReadAfterClose
+	}
+	e := b.c.bodyError(err)
+	b.end(b.t.failure(e))
+	return e
+}
+
+// Close gives the rest of the response up.
+func (b *responseBody) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	err := b.rc.Close()
+	b.end(outcomeOK)
+	return err
+}
+
+// end counts the response out, once.
+func (b *responseBody) end(o outcome) {
+	b.mu.Lock()
+	was := b.ended
+	b.ended = true
+	b.mu.Unlock()
+	if was {
+		return
+	}
+	b.c.stopWait()
+	b.t.life.endBody(o)
+}
+
+// An upgradeBody is the connection that a 101 response left to the caller.
+type upgradeBody struct {
+	*responseBody
+	w io.Writer
+}
+
+func (b *upgradeBody) Write(p []byte) (int, error) {
+	n, err := b.w.Write(p)
+	if err != nil {
+		err = b.fail(err)
+	}
+	return n, err
+}
+
+// bodyError is the error of a response that broke off.
+func (c *call) bodyError(err error) error {
+	e := &RequestError{Op: "read body", URL: redacted(c.req.URL), Err: err}
+	switch {
+	case callerDone(c.ctx):
+		if !errors.Is(err, c.ctx.Err()) {
+			e.Err = errors.Join(c.ctx.Err(), err)
+		}
+	case c.t.life.isForced():
+		e.Err = ErrClosed
+	}
+	return e
+}
+
+// isClosedErr reports whether err says that the Transport's end caused it.
+func isClosedErr(err error) bool { return errors.Is(err, ErrClosed) }
+
+// foreignCancel reports whether err matches an end of a context that is not
+// the caller's.
+func foreignCancel(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

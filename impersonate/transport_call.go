@@ -1,0 +1,152 @@
+package impersonate
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/http2"
+)
+
+// A call is one RoundTrip: the request as it was checked, and what its
+// attempts share.
+type call struct {
+	t       *Transport
+	req     *http.Request // the caller's; never written to
+	ctx     context.Context
+	info    *RequestInfo
+	target  target
+	host    string // the Host field and :authority
+	method  string
+	header  http.Header       // req.Header with canonical keys
+	spelled map[string]string // spelling of keys that were not canonical
+	kind    fingerprints.Request
+	key     connKey
+	body    *requestBody
+	crumbs  bool
+
+	proxyAsked bool // a plain proxy's challenge has been answered
+
+	wait  *headerWait // bounds the wait for the response header; nil = no bound
+	reply responseBody
+
+	h2req  http2.Request
+	buffer [32]field
+}
+
+// typed is what is known about a GET without RequestInfo: a typed navigation.
+var typed = &RequestInfo{Dest: fingerprints.Document, Mode: fingerprints.Navigate,
+	Site: fingerprints.SiteNone, Kind: "typed", UserActivated: true}
+
+// newCall checks a request. Nothing has been dialled if it is refused.
+func (t *Transport) newCall(req *http.Request) (*call, error) {
+	if req == nil {
+		return nil, &InvalidRequestError{Part: "request", Reason: "nil"}
+	}
+	target, invalid := newTarget(req.URL)
+	if invalid != nil {
+		return nil, invalid
+	}
+	if invalid := checkRequest(req); invalid != nil {
+		return nil, invalid
+	}
+	c := &call{t: t, req: req, ctx: req.Context(), target: target, method: req.Method,
+		crumbs: t.profile.HTTP2.CookieCrumbs}
+	if c.method == "" {
+		c.method = http.MethodGet
+	}
+	c.host = target.authority
+	if req.Host != "" && req.Host != req.URL.Host {
+		c.host = req.Host
+	}
+	c.header, c.spelled = canonical(req.Header)
+	if _, ok := c.header["Proxy-Authorization"]; ok {
+		return nil, &InvalidRequestError{Part: "header",
+			Reason: "Proxy-Authorization is the proxy's alone; put user and password in Options.Proxy"}
+	}
+	if hasBody(req) {
+		c.body = &requestBody{rc: req.Body, held: true}
+	} else if req.Body != nil {
+		req.Body.Close() // http.NoBody
+	}
+	websocket := isWebSocket(c.header)
+	c.setInfo(websocket)
+	c.setKind(websocket)
+	if err := c.setKey(websocket); err != nil {
+		return nil, err
+	}
+	if _, err := t.forms.lookup(&c.kind); err != nil {
+		return nil, err
+	}
+	if target.scheme == "https" && !websocket {
+		if invalid := checkHop(c.header); invalid != nil && t.speaksH2() {
+			return nil, invalid
+		}
+	}
+	return c, nil
+}
+
+// isWebSocket reports whether a request asks to become a WebSocket (RFC 6455,
+// section 4.1).
+func isWebSocket(h http.Header) bool {
+	for _, v := range h["Upgrade"] {
+		if strings.EqualFold(v, "websocket") {
+			return true
+		}
+	}
+	return false
+}
+
+// setInfo fills in what the caller did not say.
+func (c *call) setInfo(websocket bool) {
+	if c.info = requestInfo(c.ctx); c.info != nil {
+		return
+	}
+	switch {
+	case websocket:
+		c.info = &RequestInfo{Dest: fingerprints.WebSocket, Mode: fingerprints.ModeWebSocket,
+			Site: fingerprints.SiteSameOrigin, Origin: c.target.origin()}
+	case c.method == http.MethodGet || c.method == http.MethodHead:
+		c.info = typed
+	default:
+		origin := c.target.origin()
+		c.info = &RequestInfo{Dest: fingerprints.Empty, Mode: fingerprints.CORS,
+			Site: fingerprints.SiteSameOrigin, Origin: origin, Referer: origin + "/"}
+	}
+}
+
+// setKind puts what is known into the terms of fingerprints.
+func (c *call) setKind(websocket bool) {
+	i := c.info
+	k := fingerprints.Request{
+		HTTP2:         c.target.scheme == "https" && !websocket && c.t.speaksH2(),
+		Insecure:      c.target.scheme == "http" && !isTrustworthy(c.target.host),
+		Method:        c.method,
+		Dest:          i.Dest,
+		Mode:          i.Mode,
+		Site:          i.Site,
+		Kind:          i.Kind,
+		User:          i.UserActivated,
+		Body:          c.body != nil,
+		Credentials:   !i.Anonymous,
+		CrossRedirect: i.CrossRedirect,
+		Redirected:    i.Redirected,
+		FetchPriority: i.FetchPriority,
+		Cache:         i.Cache,
+	}
+	if k.Dest == fingerprints.DestUnset && websocket {
+		k.Dest = fingerprints.WebSocket
+	}
+	if k.Site == fingerprints.SiteUnset && i.Document != nil {
+		k.Site = relation(i.Document, &c.target)
+	}
+	c.kind = k.Complete()
+}
+
+// form is the shape of the call on a connection of this protocol.
+func (c *call) form(h2 bool) (*form, error) {
+	kind := c.kind
+	kind.HTTP2 = h2
+	return c.t.forms.lookup(&kind)
+}
