@@ -2,6 +2,7 @@ package http2
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"time"
@@ -124,11 +125,17 @@ func (c *ClientConn) end(cause error, code ErrCode) {
 	c.flush(nil) // closes the socket behind the last byte
 }
 
-// lost ends the connection after an I/O error: nothing more can be said.
+// lost ends the connection after an I/O error: nothing more can be said. A
+// GOAWAY that came before it is why.
 func (c *ClientConn) lost(err error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
+	c.mu.Lock()
+	if c.goAway != nil {
+		err = fmt.Errorf("%w after: %w", err, c.goAway)
+	}
+	c.mu.Unlock()
 	c.end(&ConnError{Code: CodeNo, Err: err}, CodeNo)
 }
 

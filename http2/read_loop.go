@@ -48,8 +48,10 @@ func (c *ClientConn) readLoop() {
 			continue
 		}
 		if s, ok := err.(*StreamError); ok {
-			c.resetByUs(s)
-			continue
+			if c.resetByUs(s) {
+				continue
+			}
+			err = &ConnError{Code: s.Code, Err: s.Err}
 		}
 		if bad, ok := err.(*ConnError); ok {
 			c.reject(bad)
@@ -74,14 +76,17 @@ func (c *ClientConn) awaitShut() {
 }
 
 // resetByUs answers a stream error of the server's. What it has already sent
-// of the body stays readable before the error.
-func (c *ClientConn) resetByUs(err *StreamError) {
+// of the body stays readable before the error. False means that there is no
+// stream left to carry the error, and that it is too bad to be passed over.
+func (c *ClientConn) resetByUs(err *StreamError) bool {
 	c.mu.Lock()
-	if s := c.streams[err.StreamID]; s != nil {
+	s := c.streams[err.StreamID]
+	if s != nil {
 		c.resetLocked(s, err.Code, err, false)
 	}
 	c.unlock()
 	c.flushAside()
+	return s != nil || err.Code != CodeFrameSize
 }
 
 // reject ends the connection because the server broke the protocol. The
