@@ -83,6 +83,11 @@ func (e *ProtocolError) Error() string {
 	return e.Reason
 }
 
+// unsolicited is bytes that nobody asked for.
+func unsolicited(b []byte) error {
+	return &ProtocolError{Reason: fmt.Sprintf("server sent %d bytes without a request: %.32q", len(b), b)}
+}
+
 func malformed(format string, args ...any) error {
 	return &ProtocolError{Reason: "malformed response: " + fmt.Sprintf(format, args...)}
 }
