@@ -3,6 +3,7 @@ package fingerprints
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A Form is the shape of one kind of request under one profile and locale:
@@ -25,6 +26,7 @@ type FormField struct {
 	Name  string // lower case; "*" = the request's own further fields go here
 	Spell string // spelling on HTTP/1.1
 	Value string // constant value; "" = a slot that is skipped if the request brings no value
+	Hint  bool   // a client hint that is sent only to an origin that asked for it (Accept-CH)
 }
 
 // A NoFormError is a kind of request that a profile has no header list for.
@@ -124,10 +126,21 @@ func (f *Form) addField(p *Profile, r *Request, vars func(string) string, name s
 		Name:  name,
 		Spell: f.spell(name),
 		Value: expand(p.Headers.value(name, r), vars),
+		Hint:  isOptionalHint(name),
 	})
 }
 
 func isPlaceholder(name string) bool { return name == ownFields || name == tableFields }
+
+// isOptionalHint reports whether name is a client hint outside the low-entropy
+// trio that Chromium sends unasked.
+func isOptionalHint(name string) bool {
+	switch name {
+	case "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform":
+		return false
+	}
+	return strings.HasPrefix(name, "sec-ch-")
+}
 
 // isHopByHop reports whether a list names the field for HTTP/1.1 only: the
 // authority is a pseudo-header field in HTTP/2, and fields about the connection

@@ -12,10 +12,10 @@ const (
 )
 
 // Arrange returns the fields of a request in wire order, without "*". Own names,
-// in lower case, every field that the request brings a value for: what its
-// author set, and content-type, content-length, origin, referer, cookie and
-// the like where they are there. Fields that Arrange returns without a value
-// of their own, and that are not among own, are not sent.
+// in lower case, every field that the request brings: what its author set,
+// content-type, content-length, origin, referer, cookie and the like where they
+// are there, and the client hints the origin asked for. Of what Arrange returns,
+// fields without a value and hints are sent only if they are among own.
 func (f *Form) Arrange(own ...string) []FormField {
 	if f.table == nil {
 		return f.arrangeInPlace(own)
@@ -35,7 +35,7 @@ func (f *Form) Arrange(own ...string) []FormField {
 		switch i := f.index(name); {
 		case name == ownFields:
 			names = append(names, page...)
-		case !slices.Contains(page, name) && (slices.Contains(own, name) || f.Fields[i].Value != ""):
+		case !slices.Contains(page, name) && (slices.Contains(own, name) || f.Fields[i].isSent()):
 			names = append(names, name)
 		}
 	}
@@ -69,6 +69,9 @@ func (f *Form) arrangeInPlace(own []string) []FormField {
 	}
 	return out
 }
+
+// isSent reports whether a field is sent by a request that does not bring it.
+func (x *FormField) isSent() bool { return x.Value != "" && !x.Hint }
 
 func (f *Form) index(name string) int {
 	return slices.IndexFunc(f.Fields, func(x FormField) bool { return x.Name == name })

@@ -189,7 +189,7 @@ func wire(f *Form, c *capturedRequest) [][2]string {
 		if own[field.Name] != "" {
 			v = own[field.Name]
 		}
-		if v == "" {
+		if v == "" || field.Hint {
 			continue
 		}
 		name := field.Name

@@ -18,7 +18,7 @@ func (p *Profile) variables(r *Request, locale, priority string) func(name strin
 		case "sec-ch-ua":
 			return ChromiumBrands(p.major(), p.Platform().Vars["brand"])
 		case "sec-ch-ua-full-version-list":
-			return ChromiumFullBrands(p.major(), p.Platform().Vars["brand"], p.platformVar("ch-full-version"))
+			return ChromiumFullBrands(p.major(), p.Platform().Vars["brand"], p.Headers.Vars["full-version"])
 		case "locale":
 			return p.Headers.AcceptLanguage.format(locale)
 		case "dest":

@@ -8,12 +8,13 @@ const Schema = 1
 // [Lookup]; treat a loaded Profile as read-only, it is shared.
 type Profile struct {
 	Schema    int        `json:"schema"`
-	Name      string     `json:"name"`      // "chrome-156": the file's name, without a platform
-	Browser   string     `json:"browser"`   // chrome, chromium, edge, firefox, safari
-	Version   string     `json:"version"`   // major version, or major.minor for Safari
-	Released  string     `json:"released"`  // date, 2006-01-02
-	Sources   []Source   `json:"sources"`   // where each part comes from
-	Platforms []Platform `json:"platforms"` // the first is the default
+	Name      string     `json:"name"`              // "chrome-156": the file's name, without a platform
+	Browser   string     `json:"browser"`           // chrome, chromium, edge, firefox, safari
+	Version   string     `json:"version"`           // major version, or major.minor for Safari
+	Variant   string     `json:"variant,omitempty"` // what sets the profile apart from the release's ordinary form; no alias means it
+	Released  string     `json:"released"`          // date, 2006-01-02
+	Sources   []Source   `json:"sources"`           // where each part comes from
+	Platforms []Platform `json:"platforms"`         // the first is the default
 	TLS       TLS        `json:"tls"`
 	HTTP2     HTTP2      `json:"http2"`
 	HTTP1     HTTP1      `json:"http1"`
@@ -203,6 +204,15 @@ type Receive struct {
 	// make an update due.
 	StreamStep uint32 `json:"stream_step,omitempty"`
 	ConnStep   uint32 `json:"conn_step,omitempty"`
+	// LowWater is the open window, bytes, at and below which everything is
+	// given back at once; 0 = no such mark.
+	LowWater uint32 `json:"low_water,omitempty"`
+	// ConnOnReceipt counts bytes for the connection's window when they arrive,
+	// not when they are read.
+	ConnOnReceipt bool `json:"conn_on_receipt,omitempty"`
+	// MaxDelay is the time since a window's last update, in milliseconds, after
+	// which the next read gives back whatever is due; 0 = never.
+	MaxDelay int `json:"max_delay,omitempty"`
 }
 
 // Ping is when a release probes a connection.

@@ -16,6 +16,7 @@ var profileFiles embed.FS
 type release struct {
 	tree      *node
 	browser   string
+	variant   bool
 	version   string
 	platforms []string
 	load      func() (*Profile, error) // once
@@ -57,7 +58,7 @@ var releases = sync.OnceValue(func() map[string]*release {
 		if err != nil {
 			panic(name + ": " + err.Error()) // cannot happen: a test loads every embedded file
 		}
-		r := &release{tree: tree, browser: full.stringAt("browser"), version: full.stringAt("version")}
+		r := &release{tree: tree, browser: full.stringAt("browser"), version: full.stringAt("version"), variant: full.stringAt("variant") != ""}
 		if list := full.member("platforms"); list != nil {
 			for _, p := range list.list {
 				r.platforms = append(r.platforms, p.stringAt("name"))
@@ -165,6 +166,9 @@ var mainPlatforms = []string{"windows", "macos", "linux"}
 func newest(alias string) (file string, platform int, ok bool) {
 	for _, name := range Names() { // oldest first: the last hit is the newest
 		r := releases()[name]
+		if r.variant {
+			continue
+		}
 		for i, p := range r.platforms {
 			if alias == r.browser+"-"+p || alias == r.browser && p == r.mainPlatform() {
 				file, platform, ok = name, i, true

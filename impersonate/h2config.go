@@ -17,6 +17,10 @@ func newH2Config(p *fingerprints.HTTP2) *http2.Config {
 		Receive: http2.ReceivePolicy{
 			StreamStep: p.Receive.StreamStep,
 			ConnStep:   p.Receive.ConnStep,
+
+			LowWater:      p.Receive.LowWater,
+			ConnOnReceipt: p.Receive.ConnOnReceipt,
+			MaxDelay:      time.Duration(p.Receive.MaxDelay) * time.Millisecond,
 		},
 		Ping: http2.PingPolicy{
 			AfterSilence: time.Duration(p.Ping.AfterSilence) * time.Second,
