@@ -147,8 +147,6 @@ func parseError(h frameHeader, err error) error {
 		return &StreamError{StreamID: h.id, Code: ErrCode(conn), Err: fmt.Errorf("PRIORITY of %d bytes", h.length)}
 	case errors.As(err, &conn):
 		return &ConnError{Code: ErrCode(conn), Err: fmt.Errorf("bad frame of type %#x, %d bytes, flags %#x, stream %d", h.typ, h.length, h.flags, h.id)}
-	case errors.As(err, &stream) && h.typ == frameHeaders:
-		return connErrorf(ErrCode(stream.Code), "bad HEADERS of %d bytes, flags %#x, stream %d", h.length, h.flags, h.id)
 	case errors.As(err, &stream):
 		return &StreamError{StreamID: h.id, Code: ErrCode(stream.Code), Err: fmt.Errorf("bad frame of type %#x", h.typ)}
 	}

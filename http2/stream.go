@@ -2,7 +2,6 @@ package http2
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync/atomic"
 )
@@ -101,9 +100,6 @@ func (s *stream) unsentLocked() bool {
 
 // streamCauseLocked wraps what ended the connection for one of its streams.
 func (c *ClientConn) streamCauseLocked(s *stream, cause error) error {
-	if c.goAway != nil && isIOError(cause) {
-		cause = fmt.Errorf("%w, then: %w", c.goAway, cause) // it had announced that
-	}
 	return &RequestError{StreamID: s.id, Err: cause, unsent: s.unsentLocked()}
 }
 
