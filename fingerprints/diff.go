@@ -42,8 +42,12 @@ type Look struct {
 
 // DiffOptions says what may vary between two connections of one browser.
 type DiffOptions struct {
-	Shuffled    bool  // the extensions' order is drawn per connection
-	ECHPayloads []int // payload lengths of ECH GREASE that are right besides the wanted one
+	Shuffled bool // the extensions' order is drawn per connection
+
+	// ECHPayloads and ECHSuites are the payload lengths and suites ("0001/0001",
+	// KDF and AEAD) of ECH GREASE that are right besides the wanted ones.
+	ECHPayloads []int
+	ECHSuites   []string
 }
 
 // Diff holds got against want, which a browser showed. What TLS draws at
@@ -183,17 +187,18 @@ func normalBody(t uint16, data []byte) string {
 func diffECH(r *Report, want, got RawExtension, opts DiffOptions) {
 	w, ok := readECH(want.Data)
 	g, ok2 := readECH(got.Data)
-	r.Check(ok == ok2 && w.suite == g.suite, "ECH uses the suite %s, the browser sends %s", g.suite, w.suite)
+	r.Check(ok == ok2 && (w.suite == g.suite || slices.Contains(opts.ECHSuites, g.suite)),
+		"ECH uses the suite %s, the browser sends %s%s", g.suite, w.suite, others(opts.ECHSuites))
 	r.Check(w.enc == g.enc, "ECH has an enc of %d bytes, the browser sends %d", g.enc, w.enc)
 	r.Check(w.payload == g.payload || slices.Contains(opts.ECHPayloads, g.payload),
 		"ECH has a payload of %d bytes, the browser sends %d%s", g.payload, w.payload, others(opts.ECHPayloads))
 }
 
-func others(lengths []int) string {
-	if len(lengths) == 0 {
+func others[T int | string](values []T) string {
+	if len(values) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (or one of %v)", lengths)
+	return fmt.Sprintf(" (or one of %v)", values)
 }
 
 type echShape struct {
@@ -215,11 +220,12 @@ func readECH(data []byte) (echShape, bool) {
 	return echShape{fmt.Sprintf("%04x/%04x", binary.BigEndian.Uint16(suite), binary.BigEndian.Uint16(suite[2:])), len(enc), len(payload)}, true
 }
 
-// ECHPayload returns the payload length of h's ECH extension, or 0.
-func (h *ClientHello) ECHPayload() int {
+// ECH returns the suite ("0001/0001", KDF and AEAD) and the payload length of
+// h's encrypted_client_hello, or false if it has none.
+func (h *ClientHello) ECH() (suite string, payload int, ok bool) {
 	data, _ := h.Extension(0xfe0d)
-	shape, _ := readECH(data)
-	return shape.payload
+	shape, ok := readECH(data)
+	return shape.suite, shape.payload, ok
 }
 
 func diffPreface(r *Report, want, got *H2Preface) {

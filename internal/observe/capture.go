@@ -112,3 +112,21 @@ func decodeCapture(text []byte) (*Capture, error) {
 	}
 	return &Capture{Conns: []*Transcript{t}}, nil
 }
+
+// WriteOriginal writes c as one conn-NNNN.json per connection into dir, which
+// is made: the form that the outside instrument reads and writes.
+func (c *Capture) WriteOriginal(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("observe: write capture: %w", err)
+	}
+	for _, t := range c.Conns {
+		text, err := json.MarshalIndent(t, "", " ")
+		if err != nil {
+			return fmt.Errorf("observe: write capture: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("conn-%04d.json", t.ID)), text, 0o644); err != nil {
+			return fmt.Errorf("observe: write capture: %w", err)
+		}
+	}
+	return nil
+}

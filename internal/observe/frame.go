@@ -3,6 +3,7 @@ package observe
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -52,6 +53,9 @@ func readRawFrame(r io.Reader) (rawFrame, error) {
 	}
 	f.payload = make([]byte, n)
 	if _, err := io.ReadFull(r, f.payload); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return f, fmt.Errorf("%s is cut short: %w", f.name(), err)
 	}
 	return f, nil

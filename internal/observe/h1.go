@@ -59,6 +59,8 @@ func readHead(br *bufio.Reader) ([]byte, error) {
 		line, err := br.ReadSlice('\n')
 		raw = append(raw, line...)
 		switch {
+		case errors.Is(err, io.EOF) && len(raw) > 0:
+			return raw, io.ErrUnexpectedEOF
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return raw, err
 		case len(raw) > maxBlock:

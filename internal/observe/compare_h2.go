@@ -1,0 +1,319 @@
+package observe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// comparePrefaces compares how an HTTP/2 connection begins: the first of each.
+func comparePrefaces(r *fingerprints.Report, browser, client []*Transcript) {
+	first := func(list []*Transcript) *Transcript {
+		if i := slices.IndexFunc(list, (*Transcript).IsHTTP2); i >= 0 {
+			return list[i]
+		}
+		return nil
+	}
+	b, c := first(browser), first(client)
+	if b == nil {
+		return
+	}
+	if c == nil {
+		r.Check(false, "no connection of the client speaks HTTP/2")
+		return
+	}
+	want, got := b.Preface(), c.Preface()
+	r.Add("", fingerprints.Diff(fingerprints.Look{Preface: &want}, fingerprints.Look{Preface: &got}, fingerprints.DiffOptions{}))
+	record := func(t *Transcript) int {
+		if len(t.Records) == 0 {
+			return 0
+		}
+		return t.Records[0]
+	}
+	r.Check(record(c) == record(b), "the first TLS record carries %d bytes, the browser's %d", record(c), record(b))
+	r.Check(opening(c) == opening(b), "the connection opens with %s, the browser with %s", opening(c), opening(b))
+}
+
+// opening writes the frames up to and with the first request, and which of
+// them share a TLS record: "SETTINGS+WINDOW_UPDATE HEADERS". The answer to the
+// server's SETTINGS comes when that does, so it is left out, but it must not
+// be in another frame's record where the browser's is not.
+func opening(t *Transcript) string {
+	var b strings.Builder
+	last, requested := -1, false
+	for _, f := range t.Frames {
+		if requested && (f.Record != last || f.Type == "HEADERS") {
+			break
+		}
+		if f.Type == "SETTINGS" && f.hasFlag(flagAck) && f.Record != last {
+			continue
+		}
+		switch {
+		case f.Record == last:
+			b.WriteByte('+')
+		case last >= 0:
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%s(%d)", f.Type, f.Stream)
+		last, requested = f.Record, requested || f.Type == "HEADERS"
+	}
+	return b.String()
+}
+
+// An h2Request is one request with what stands around it.
+type h2Request struct {
+	key     string // "GET www.truth.test/nav"
+	nth     int    // how many of the same key came before
+	frame   *Frame
+	first   bool   // on its connection
+	resumed bool   // its connection was
+	history string // keys of the connection up to it: HPACK state follows from them
+	update  string // the WINDOW_UPDATE on its stream right behind it
+	shared  bool   // that stands in the same TLS record
+	body    string // its DATA frames
+	bytes   int    // in them
+}
+
+// requests lists the HTTP/2 requests in order.
+func requests(list []*Transcript) []h2Request {
+	var all []h2Request
+	count := map[string]int{}
+	for _, t := range list {
+		history, first := "", true
+		for i, f := range t.Frames {
+			if f.Type != "HEADERS" || f.Value(":method") == "" {
+				continue
+			}
+			q := h2Request{frame: f, first: first, resumed: t.Resumed, key: f.Value(":method") + " " + f.Value(":authority") + f.Value(":path")}
+			q.nth = count[q.key]
+			count[q.key]++
+			history += q.key + "\n"
+			q.history, first = history, false
+			if i+1 < len(t.Frames) {
+				if g := t.Frames[i+1]; g.Type == "WINDOW_UPDATE" && g.Stream == f.Stream {
+					q.update, q.shared = fmt.Sprint(g.Increment), g.Record == f.Record
+				}
+			}
+			q.body, q.bytes = dataFrames(t.Frames[i+1:], f.Stream)
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// dataFrames writes length and flags of the DATA frames of a stream, equal
+// ones in a row as one.
+func dataFrames(frames []*Frame, stream uint32) (text string, total int) {
+	var runs []string
+	last, n := "", 0
+	flush := func() {
+		if n > 0 {
+			runs = append(runs, fmt.Sprintf("%s x%d", last, n))
+		}
+	}
+	for _, f := range frames {
+		if f.Type != "DATA" || f.Stream != stream {
+			continue
+		}
+		total += int(f.Len)
+		if word := fmt.Sprintf("%d/%s", f.Len, f.Flags); word != last {
+			flush()
+			last, n = word, 0
+		}
+		n++
+	}
+	flush()
+	return strings.Join(runs, " "), total
+}
+
+// compareRequests compares every request that both made, the n-th of a key
+// with the n-th.
+func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts *CompareOptions) {
+	type id struct {
+		key string
+		nth int
+	}
+	sent := map[id]h2Request{}
+	for _, q := range requests(client) {
+		sent[id{q.key, q.nth}] = q
+	}
+	wanted := requests(browser)
+	// Chromium makes each stream depend on one that is still open, which is a
+	// matter of timing; where a browser never does, nobody may.
+	flat := !slices.ContainsFunc(wanted, func(q h2Request) bool { return q.frame.Priority != nil && q.frame.Priority.Dep != 0 })
+	common := 0
+	for _, b := range wanted {
+		c, ok := sent[id{b.key, b.nth}]
+		if ok {
+			common++
+			compareRequest(r, b, c, flat, opts)
+		} else if !opts.Partial {
+			r.Check(false, "%s: the client never sent it", b.key)
+		}
+	}
+	common += compareH1(r, browser, client, opts)
+	if common == 0 {
+		r.Check(false, "the client sent no request that the browser sent")
+	}
+	steps := true
+	for _, t := range client {
+		last := uint32(0)
+		for _, f := range t.Frames {
+			if f.Type == "HEADERS" && f.Value(":method") != "" {
+				steps = steps && (last == 0 || f.Stream == last+2)
+				last = f.Stream
+			}
+		}
+	}
+	if len(wanted) > 0 {
+		r.Check(steps, "stream identifiers do not go up in steps of two")
+	}
+}
+
+func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *CompareOptions) {
+	w := b.key + ": "
+	changed := compareFields(r, w, b.frame.Fields, c.frame.Fields, opts)
+	if b.first == c.first {
+		reps := func(fields []Field, skip map[int]bool) (words []string) {
+			for i, x := range fields {
+				word := x.Name + " " + x.Rep
+				if !skip[i] {
+					word += coding(x)
+				}
+				words = append(words, word)
+			}
+			return words
+		}
+		x, y := reps(b.frame.Fields, changed), reps(c.frame.Fields, changed)
+		r.Check(slices.Equal(x, y), "%sthe HPACK forms differ: %s", w, firstDifference(x, y))
+	}
+	// With the same requests before it on its connection, the same tables.
+	if b.history == c.history && (b.first || len(changed) == 0 && opts.Expect == nil) {
+		indexes := func(fields []Field) (words []string) {
+			for _, x := range fields {
+				words = append(words, fmt.Sprintf("%s index %d", x.Name, x.NameIndex))
+			}
+			return words
+		}
+		x, y := indexes(b.frame.Fields), indexes(c.frame.Fields)
+		r.Check(slices.Equal(x, y), "%sthe HPACK indexes differ: %s", w, firstDifference(x, y))
+		if len(changed) == 0 && b.frame.Value("cookie") == c.frame.Value("cookie") {
+			r.Check(b.frame.Payload == c.frame.Payload, "%sthe header block differs in its bytes", w)
+		}
+	}
+	r.Check(c.frame.Flags == b.frame.Flags, "%sHEADERS has the flags %s, the browser's %s", w, c.frame.Flags, b.frame.Flags)
+	x, y := treePlace(b, flat), treePlace(c, flat)
+	r.Check(x == y, "%sthe priority is %s, the browser sends %s", w, y, x)
+	r.Check(b.update == c.update, "%sthe stream's WINDOW_UPDATE behind HEADERS is %s, the browser's %s", w, orNone(c.update), orNone(b.update))
+	if b.update != "" && c.update != "" {
+		r.Check(b.shared == c.shared, "%swhether its WINDOW_UPDATE shares the record of HEADERS is %t, in the browser %t", w, c.shared, b.shared)
+	}
+	if b.bytes == c.bytes && b.bytes > 0 {
+		r.Check(b.body == c.body, "%sthe body leaves as DATA %s, the browser's as %s", w, c.body, b.body)
+	}
+	if b.first && c.first {
+		r.Check(b.frame.Stream == c.frame.Stream, "%sthe first stream is %d, the browser's %d", w, c.frame.Stream, b.frame.Stream)
+		r.Check(slices.Equal(b.frame.TableUpdates, c.frame.TableUpdates), "%sthe header block begins with table size updates %v, the browser's with %v", w, c.frame.TableUpdates, b.frame.TableUpdates)
+	}
+}
+
+// compareFields compares a header list, names, order and values, and returns
+// the places where the browser's value is not the one expected of the client.
+func compareFields(r *fingerprints.Report, w string, b, c []Field, opts *CompareOptions) map[int]bool {
+	changed := map[int]bool{}
+	names := func(fields []Field) (list []string) {
+		for _, x := range fields {
+			list = append(list, x.Name)
+		}
+		return list
+	}
+	x, y := names(b), names(c)
+	r.Check(slices.Equal(x, y), "%s%s", w, listDifference(x, y))
+	for i, f := range b {
+		want := opts.expect(f.Name, f.Value)
+		if want != f.Value {
+			changed[i] = true
+		}
+		if slices.Equal(x, y) {
+			r.Check(c[i].Value == want || isRandom(f.Name, want, c[i].Value), "%s%s is %q, the browser sends %q", w, f.Name, c[i].Value, want)
+		}
+	}
+	return changed
+}
+
+// isRandom reports whether two values differ only in what a browser draws: the
+// boundary of a multipart form.
+func isRandom(name, b, c string) bool {
+	const boundary = "multipart/form-data; boundary=----"
+	return name == "content-type" && strings.HasPrefix(b, boundary) && strings.HasPrefix(c, boundary) && len(b) == len(c)
+}
+
+func treePlace(q h2Request, flat bool) string {
+	p := q.frame.Priority
+	if p == nil {
+		return "absent"
+	}
+	text := fmt.Sprintf("weight %d", p.Weight)
+	if p.Exclusive {
+		text += ", exclusive"
+	}
+	if flat || q.first {
+		text += fmt.Sprintf(", below stream %d", p.Dep)
+	}
+	return text
+}
+
+func coding(x Field) string {
+	return " " + map[bool]string{true: "H", false: "-"}[x.HuffName] + map[bool]string{true: "H", false: "-"}[x.HuffValue]
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "absent"
+	}
+	return s
+}
+
+// firstDifference names the first word that differs.
+func firstDifference(want, got []string) string {
+	at := func(words []string, i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return "nothing"
+	}
+	for i := range max(len(want), len(got)) {
+		if at(want, i) != at(got, i) {
+			return fmt.Sprintf("%s, the browser sends %s", at(got, i), at(want, i))
+		}
+	}
+	return ""
+}
+
+// listDifference says how two lists of names differ.
+func listDifference(want, got []string) string {
+	var missing, more []string
+	for _, n := range want {
+		if !slices.Contains(got, n) {
+			missing = append(missing, n)
+		}
+	}
+	for _, n := range got {
+		if !slices.Contains(want, n) {
+			more = append(more, n)
+		}
+	}
+	var parts []string
+	if missing != nil {
+		parts = append(parts, strings.Join(missing, ", ")+" is missing")
+	}
+	if more != nil {
+		parts = append(parts, strings.Join(more, ", ")+" is sent, the browser does not send it")
+	}
+	if parts == nil {
+		parts = append(parts, fmt.Sprintf("the fields stand in the order %s, the browser's in %s", strings.Join(got, " "), strings.Join(want, " ")))
+	}
+	return strings.Join(parts, "; ")
+}
