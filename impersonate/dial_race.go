@@ -49,8 +49,12 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	} else {
 		nc, err = netDialer.DialContext(untraced{ctx}, "tcp", addr)
 	}
-	if err == nil && nc == nil {
+	switch {
+	case err == nil && nc == nil:
 		err = errors.New("DialContext returned neither a connection nor an error")
+	case err == nil && ctx.Err() != nil:
+		nc.Close() // too late: nobody wants it
+		nc, err = nil, ctx.Err()
 	}
 	trace.connectDone(addr, err)
 	return nc, err

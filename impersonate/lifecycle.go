@@ -162,6 +162,11 @@ func (t *Transport) Done() <-chan struct{} { return t.life.done }
 // A body that the caller neither reads nor closes keeps Shutdown waiting for
 // ctx, unless the server has sent all of it already.
 func (t *Transport) Shutdown(ctx context.Context) error {
+	select {
+	case <-t.life.done:
+		return nil // the aborted ones have been told to whoever waited for them
+	default:
+	}
 	if err := ctx.Err(); err != nil {
 		t.enterForced(err)
 		<-t.life.done

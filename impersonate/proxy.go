@@ -173,33 +173,40 @@ func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.
 }
 
 // tunnel opens a tunnel with CONNECT (RFC 9110, section 9.3.6). A proxy that
-// wants other credentials than it got is asked once more, on a new connection.
+// wants other credentials than it got is asked once more.
 func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn, error) {
 	authority := net.JoinHostPort(key.host, key.port)
+	var nc net.Conn
 	for first := true; ; first = false {
-		nc, err := t.reachProxy(ctx, p, key)
-		if err != nil {
-			return nil, err
+		if nc == nil {
+			var err error
+			if nc, err = t.reachProxy(ctx, p, key); err != nil {
+				return nil, err
+			}
 		}
 		auth := t.proxies.authorization(p, http.MethodConnect, authority)
 		resp, err := http1.Connect(ctx, nc, &http1.Request{
 			Method: http.MethodConnect,
 			Target: authority,
 			Fields: connectFields(t.profile.Browser, authority, t.profile.UserAgent(), auth),
+			HTTP:   &http.Request{Method: http.MethodConnect, Host: authority},
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			nc.Close()
 			return nil, p.fail(0, orContext(ctx, err))
-		}
-		if resp.StatusCode/100 == 2 {
+		case resp.StatusCode/100 == 2:
 			return nc, nil
-		}
-		nc.Close()
-		if resp.StatusCode != http.StatusProxyAuthRequired {
-			return nil, p.fail(resp.StatusCode, errors.New("CONNECT refused: "+http.StatusText(resp.StatusCode)))
-		}
-		if !first || !t.proxies.learn(p, resp.Header, auth) {
+		case resp.StatusCode != http.StatusProxyAuthRequired:
+			nc.Close()
+			return nil, p.fail(resp.StatusCode, errors.New("CONNECT refused"))
+		case !first || !t.proxies.learn(p, resp.Header, auth):
+			nc.Close()
 			return nil, p.fail(resp.StatusCode, ErrProxyAuth)
+		}
+		if resp.Close {
+			nc.Close()
+			nc = nil
 		}
 	}
 }

@@ -167,7 +167,7 @@ func cleanHost(host string) (string, *InvalidRequestError) {
 	if len(host) > 254 {
 		return "", badURL("host name is too long")
 	}
-	if host == "." || strings.Contains(host, "..") {
+	if host[0] == '.' || strings.Contains(host, "..") {
 		return "", badURL("host has an empty label")
 	}
 	return host, nil

@@ -1,0 +1,536 @@
+package impersonate
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A testProxy is an HTTP proxy that remembers what it was asked.
+type testProxy struct {
+	addr string
+
+	mu   sync.Mutex
+	seen []string // request heads
+}
+
+func (p *testProxy) heads() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.seen...)
+}
+
+// newTestProxy forwards what allow lets through; allow returns the whole answer
+// to send instead.
+func newTestProxy(t *testing.T, l net.Listener, allow func(head string) string) *testProxy {
+	t.Helper()
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { l.Close() })
+	p := &testProxy{addr: l.Addr().String()}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(c, allow)
+		}
+	}()
+	return p
+}
+
+func (p *testProxy) serve(c net.Conn, allow func(head string) string) {
+	defer c.Close()
+	br := bufio.NewReader(c)
+	for {
+		var head strings.Builder
+		for {
+			line, err := br.ReadString('\n')
+			if err != nil {
+				return
+			}
+			head.WriteString(line)
+			if line == "\r\n" {
+				break
+			}
+		}
+		p.mu.Lock()
+		p.seen = append(p.seen, head.String())
+		p.mu.Unlock()
+		if no := allow(head.String()); no != "" {
+			io.WriteString(c, no)
+			if strings.Contains(no, "Connection: close") || !strings.Contains(no, "407") {
+				return
+			}
+			continue
+		}
+		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head.String())))
+		if err != nil {
+			return
+		}
+		if req.Method == "CONNECT" {
+			up, err := net.Dial("tcp", req.Host)
+			if err != nil {
+				io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
+			splice(c, br, up)
+			return
+		}
+		req.RequestURI = ""
+		req.Header.Del("Proxy-Connection")
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			return
+		}
+		resp.Write(c)
+	}
+}
+
+// splice copies both ways until either side ends.
+func splice(c net.Conn, from io.Reader, up net.Conn) {
+	var wg sync.WaitGroup
+	wg.Go(func() { io.Copy(up, from); up.Close() })
+	wg.Go(func() { io.Copy(c, up); c.Close() })
+	wg.Wait()
+}
+
+func allowAll(string) string { return "" }
+
+// onlyDial proves that nothing but the proxy is contacted: it fails every other
+// dial, and every lookup.
+func onlyDial(t *testing.T, o *Options, addr string) {
+	o.DialContext = func(ctx context.Context, network, a string) (net.Conn, error) {
+		if a != addr {
+			t.Errorf("dialled %s beside the proxy %s", a, addr)
+			return nil, errors.New("leak")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, a)
+	}
+	o.LookupNetIP = func(_ context.Context, _, host string) ([]netip.Addr, error) {
+		t.Errorf("looked up %s beside the proxy", host)
+		return nil, errors.New("leak")
+	}
+}
+
+func TestConnectLooksLikeTheBrowsers(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Proxy-Authorization") != "" || r.Header.Get("Proxy-Connection") != "" {
+			t.Error("the server sees what is the proxy's")
+		}
+		io.WriteString(w, "ok")
+	})
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("u:p w"))
+	for _, name := range []string{"chrome", "firefox"} {
+		t.Run(name, func(t *testing.T) {
+			px := newTestProxy(t, nil, allowAll)
+			p := profile(t, name)
+			tr := newTransport(t, srv, func(o *Options) {
+				o.Profile = p
+				o.Proxy = "http://u:p%20w@" + px.addr
+				onlyDial(t, o, px.addr)
+			})
+			if _, body := do(t, tr, "GET", srv.URL, nil); body != "ok" {
+				t.Errorf("body %q", body)
+			}
+			host := srv.Listener.Addr().String()
+			want := "CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\nUser-Agent: " +
+				p.UserAgent() + "\r\nProxy-Authorization: " + basic + "\r\n\r\n"
+			if name == "firefox" {
+				want = "CONNECT " + host + " HTTP/1.1\r\nUser-Agent: " + p.UserAgent() +
+					"\r\nProxy-Connection: keep-alive\r\nConnection: keep-alive\r\nHost: " + host +
+					"\r\nProxy-Authorization: " + basic + "\r\n\r\n"
+			}
+			if got := px.heads(); len(got) != 1 || got[0] != want {
+				t.Errorf("proxy saw\n%q\nwant\n%q", got, want)
+			}
+		})
+	}
+}
+
+// S14: over plain http the proxy gets the whole URL and the credentials; the
+// server does not.
+func TestPlainHTTPThroughProxy(t *testing.T) {
+	var leaked string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leaked += r.Header.Get("X-Leak")
+		b, _ := io.ReadAll(r.Body)
+		io.WriteString(w, r.RequestURI+string(b))
+	}))
+	t.Cleanup(srv.Close)
+	px := newTestProxy(t, nil, allowAll)
+	tr := newTransport(t, nil, func(o *Options) {
+		o.Proxy = "http://u:p@" + px.addr
+		onlyDial(t, o, px.addr)
+	})
+	if _, body := do(t, tr, "GET", srv.URL+"/a?b", nil); body != "/a?b" {
+		t.Errorf("body %q", body)
+	}
+	head := px.heads()[0]
+	if !strings.HasPrefix(head, "GET "+srv.URL+"/a?b HTTP/1.1\r\nHost: "+srv.Listener.Addr().String()+"\r\nProxy-Connection: keep-alive\r\n") ||
+		!strings.Contains(head, "\r\nProxy-Authorization: Basic dTpw\r\n") {
+		t.Errorf("proxy saw %q", head)
+	}
+}
+
+func digestProxy(t *testing.T, qop string) *testProxy {
+	return newTestProxy(t, nil, func(head string) string {
+		_, auth, ok := strings.Cut(head, "Proxy-Authorization: Digest ")
+		if !ok {
+			return "HTTP/1.1 407 no\r\nProxy-Authenticate: Basic realm=x\r\nProxy-Authenticate: Digest realm=\"r,\", nonce=\"n1\"" +
+				qop + ", opaque=\"o\"\r\nContent-Length: 2\r\n\r\nno"
+		}
+		auth, _, _ = strings.Cut(auth, "\r\n")
+		params := map[string]string{}
+		for rest := auth; rest != ""; {
+			var k, v string
+			k, v, rest = nextParam(rest)
+			params[k] = v
+		}
+		method, _, _ := strings.Cut(head, " ")
+		ch := &challenge{algorithm: "MD5", realm: "r,", nonce: "n1"}
+		a2 := ch.digest(method, params["uri"])
+		want := ch.digest(ch.digest("u", "r,", "p"), "n1", a2)
+		if qop != "" {
+			want = ch.digest(ch.digest("u", "r,", "p"), "n1", params["nc"], params["cnonce"], "auth", a2)
+		}
+		if params["response"] != want || params["opaque"] != "o" || params["username"] != "u" {
+			return "HTTP/1.1 407 wrong\r\nContent-Length: 0\r\n\r\n"
+		}
+		return ""
+	})
+}
+
+func TestDigestAuthentication(t *testing.T) {
+	// RFC 7616, section 3.9.1.
+	ch := parseDigest(`Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=SHA-256, ` +
+		`nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"`)
+	ch.count = 1
+	got := ch.answer("Mufasa", "Circle of Life", "GET", "/dir/index.html", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+	if !strings.Contains(got, `response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"`) {
+		t.Errorf("answer %s", got)
+	}
+
+	secure := newServer(t, true, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	plain := httptest.NewServer(secure.Config.Handler)
+	t.Cleanup(plain.Close)
+	for _, qop := range []string{"", `, qop="auth"`} {
+		for _, to := range []string{secure.URL, plain.URL} {
+			px := digestProxy(t, qop)
+			tr := newTransport(t, secure, func(o *Options) { o.Proxy = "http://u:p@" + px.addr; onlyDial(t, o, px.addr) })
+			for range 2 {
+				if _, body := do(t, tr, "GET", to, nil); body != "ok" {
+					t.Errorf("%s: body %q", to, body)
+				}
+				tr.Reset()
+			}
+			heads := px.heads()
+			if len(heads) != 3 || strings.Contains(heads[2], "Basic") {
+				t.Errorf("%s: proxy was asked %d times: %q", to, len(heads), heads)
+			}
+			px = digestProxy(t, qop)
+			tr = newTransport(t, secure, func(o *Options) { o.Proxy = "http://u:wrong@" + px.addr })
+			_, err := get(t, tr, t.Context(), to)
+			var pe *ProxyError
+			if !errors.As(err, &pe) || pe.Status != 407 || !errors.Is(err, ErrProxyAuth) || !errors.Is(err, ErrNotSent) {
+				t.Errorf("%s: wrong password: %v", to, err)
+			}
+			if strings.Contains(err.Error(), "wrong") {
+				t.Errorf("error repeats the password: %v", err)
+			}
+		}
+	}
+}
+
+// S15
+func TestProxyAnswers(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) { t.Error("request reached the server") })
+	for name, c := range map[string]struct {
+		reply  string
+		status int
+	}{
+		"407":               {"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 6\r\n\r\nsecret", 407},
+		"502 with page":     {"HTTP/1.1 502 Bad\r\nContent-Length: 4\r\n\r\npage", 502},
+		"200 and bytes":     {"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 0},
+		"endless header":    {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2<<20), 0},
+		"no HTTP":           {"SSH-2.0-x\r\n", 0},
+		"end":               {"HTTP/1.1 200 OK\r\nConnection: close\r\n", 0},
+		"302":               {"HTTP/1.1 302 Go\r\nLocation: https://evil.test/\r\nContent-Length: 0\r\n\r\n", 302},
+		"endless 1xx":       {strings.Repeat("HTTP/1.1 102 Wait\r\n\r\n", 1000), 0},
+		"407 endless basic": {"HTTP/1.1 407 x\r\nConnection: close\r\n\r\n", 407},
+	} {
+		t.Run(name, func(t *testing.T) {
+			px := newTestProxy(t, nil, func(string) string { return c.reply })
+			tr := newTransport(t, srv, func(o *Options) { o.Proxy = "http://user:hunter2@" + px.addr; onlyDial(t, o, px.addr) })
+			resp, err := get(t, tr, t.Context(), srv.URL)
+			var pe *ProxyError
+			if resp != nil || !errors.As(err, &pe) || pe.Status != c.status || !errors.Is(err, ErrNotSent) {
+				t.Fatalf("response %v, error %v", resp, err)
+			}
+			if s := err.Error(); strings.Contains(s, "hunter2") || strings.Contains(s, "user") {
+				t.Errorf("error repeats credentials: %s", s)
+			}
+		})
+	}
+}
+
+func TestHTTPSProxyKeepsItsTicketsApart(t *testing.T) {
+	cfg, srv := secureConfig(t, "http/1.1")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	px := newTestProxy(t, tls.NewListener(l, cfg), allowAll)
+	tr := newTransport(t, srv, func(o *Options) { o.Proxy = "https://" + px.addr; onlyDial(t, o, px.addr) })
+	do(t, tr, "GET", srv.URL, nil)
+	if len(px.heads()) != 1 {
+		t.Errorf("proxy saw %q", px.heads())
+	}
+}
+
+// A socksProxy answers one connection by the script and remembers its request.
+func socksServer(t *testing.T, version byte, login string, code byte) (addr string, asked chan string) {
+	asked = make(chan string, 16)
+	addr = scripted(t, nil, func(_ int, c net.Conn) {
+		br := bufio.NewReader(c)
+		read := func(n int) []byte {
+			b := make([]byte, n)
+			io.ReadFull(br, b)
+			return b
+		}
+		var host string
+		if version == 5 {
+			head := read(2)
+			methods := read(int(head[1]))
+			if login == "" {
+				c.Write([]byte{5, 0})
+			} else {
+				if methods[len(methods)-1] != 2 {
+					c.Write([]byte{5, 0xff})
+					return
+				}
+				c.Write([]byte{5, 2})
+				user := read(int(read(2)[1]))
+				pass := read(int(read(1)[0]))
+				if string(user)+":"+string(pass) != login {
+					c.Write([]byte{1, 1})
+					return
+				}
+				c.Write([]byte{1, 0})
+			}
+			req := read(4)
+			switch req[3] {
+			case 1:
+				host = net.IP(read(4)).String()
+			case 3:
+				host = string(read(int(read(1)[0])))
+			case 4:
+				host = net.IP(read(16)).String()
+			}
+		} else {
+			read(2)
+		}
+		port := read(2)
+		if version == 4 {
+			ip := read(4)
+			user, _ := br.ReadString(0)
+			host = net.IP(ip).String()
+			if ip[0] == 0 {
+				h, _ := br.ReadString(0)
+				host = strings.TrimSuffix(h, "\x00")
+			}
+			host = strings.TrimSuffix(user, "\x00") + "@" + host
+		}
+		asked <- host
+		if version == 5 {
+			c.Write(append([]byte{5, code, 0, 3, 4}, "addrxx"...))
+		} else {
+			c.Write([]byte{0, code, 0, 0, 0, 0, 0, 0})
+		}
+		up, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", int(port[0])<<8|int(port[1])))
+		if err != nil {
+			return
+		}
+		splice(c, br, up)
+	})
+	return addr, asked
+}
+
+// S16
+func TestSOCKS(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	t.Cleanup(srv.Close)
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	for _, c := range []struct {
+		name, proxy, host, login, asked string
+		version, code                   byte
+		fails, auth                     bool
+	}{
+		{name: "socks5 sends the name", proxy: "socks5://", host: "a.test", asked: "a.test", version: 5},
+		{name: "socks5h sends the name", proxy: "socks5h://", host: "a.test", asked: "a.test", version: 5},
+		{name: "socks5 login", proxy: "socks5://u:p@", host: "a.test", asked: "a.test", login: "u:p", version: 5},
+		{name: "socks5 IPv4", proxy: "socks5://", host: "127.0.0.1", asked: "127.0.0.1", version: 5},
+		{name: "socks5 IPv6", proxy: "socks5://", host: "[::1]", asked: "::1", version: 5},
+		{name: "socks5 wrong login", proxy: "socks5://u:hunter2@", host: "a.test", login: "u:p", version: 5, fails: true, auth: true},
+		{name: "socks5 wants login", proxy: "socks5://", host: "a.test", login: "u:p", version: 5, fails: true, auth: true},
+		{name: "socks5 refused", proxy: "socks5://", host: "a.test", version: 5, code: 5, fails: true},
+		{name: "socks4a", proxy: "socks4a://me@", host: "a.test", asked: "me@a.test", version: 4, code: 90},
+		{name: "socks4a IPv4", proxy: "socks4a://", host: "127.0.0.1", asked: "@127.0.0.1", version: 4, code: 90},
+		{name: "socks4a refused", proxy: "socks4a://", host: "a.test", version: 4, code: 91, fails: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addr, asked := socksServer(t, c.version, c.login, c.code)
+			tr := newTransport(t, nil, func(o *Options) { o.Proxy = c.proxy + addr; onlyDial(t, o, addr) })
+			url := "http://" + c.host + ":" + port
+			resp, err := get(t, tr, t.Context(), url)
+			if !c.fails {
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if got := <-asked; got != c.asked {
+					t.Errorf("asked for %q, want %q", got, c.asked)
+				}
+				return
+			}
+			var pe *ProxyError
+			if !errors.As(err, &pe) || !errors.Is(err, ErrNotSent) || errors.Is(err, ErrProxyAuth) != c.auth {
+				t.Errorf("error %v", err)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("error repeats the password: %v", err)
+			}
+		})
+	}
+}
+
+func TestSOCKSTruncatedReplies(t *testing.T) {
+	full := []byte{5, 2, 1, 0, 5, 0, 0, 3, 4, 'a', 'd', 'd', 'r', 0, 80}
+	for n := range full {
+		addr := scripted(t, nil, func(_ int, c net.Conn) {
+			go io.Copy(io.Discard, c)
+			c.Write(full[:n])
+			time.Sleep(time.Millisecond)
+		})
+		tr := newTransport(t, nil, func(o *Options) { o.Proxy = "socks5://u:p@" + addr })
+		_, err := get(t, tr, t.Context(), "http://a.test")
+		var pe *ProxyError
+		if !errors.As(err, &pe) || !errors.Is(err, ErrNotSent) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestBadProxies(t *testing.T) {
+	for _, raw := range []string{
+		"127.0.0.1:8080", "ftp://a", "http://", "http://a:0", "http://a:99999", "http://a/path", "http://a?q",
+		"socks5://u@[::1", "socks4a://u:hunter2@a", "socks5://" + strings.Repeat("u", 256) + ":p@a", "socks4://a",
+		"http://hunter2:\n@a", "http://u%3Av:hunter2@a", "http://u:hunter2%0d%0a@a", "http://a b",
+	} {
+		_, err := New(&Options{Proxy: raw})
+		var oe *OptionError
+		if !errors.As(err, &oe) || oe.Field != "Proxy" {
+			t.Errorf("%q: %v", raw, err)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("error repeats the password: %v", err)
+		}
+	}
+}
+
+// S17: with a proxy that does not work nothing goes past it.
+func TestNothingPassesADeadProxy(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := l.Addr().String()
+	l.Close()
+	for _, scheme := range []string{"http", "https", "socks4a", "socks5", "socks5h"} {
+		for _, to := range []string{"https://a.test/", "http://a.test/"} {
+			tr := newTransport(t, nil, func(o *Options) { o.Proxy = scheme + "://" + dead; onlyDial(t, o, dead) })
+			_, err := get(t, tr, t.Context(), to)
+			var pe *ProxyError
+			if !errors.As(err, &pe) || !errors.Is(err, ErrNotSent) {
+				t.Errorf("%s to %s: %v", scheme, to, err)
+			}
+		}
+	}
+}
+
+func TestStallingProxyIsBounded(t *testing.T) {
+	addr := scripted(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
+	for _, scheme := range []string{"http", "https", "socks4a", "socks5"} {
+		tr := newTransport(t, nil, func(o *Options) { o.Proxy = scheme + "://" + addr; o.DialTimeout = 50 * time.Millisecond })
+		start := time.Now()
+		_, err := get(t, tr, t.Context(), "https://a.test")
+		var te *TimeoutError
+		if !errors.As(err, &te) || te.Phase != "dial" || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", scheme, err)
+		}
+		if d := time.Since(start); d > 300*time.Millisecond {
+			t.Errorf("%s: took %v", scheme, d)
+		}
+	}
+}
+
+func TestProxyFuncAndSetProxy(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {})
+	a, b := newTestProxy(t, nil, allowAll), newTestProxy(t, nil, allowAll)
+	tr := newTransport(t, srv, func(o *Options) {
+		o.ProxyFunc = func(r *http.Request) (*url.URL, error) {
+			switch r.URL.Path {
+			case "/a":
+				return url.Parse("http://" + a.addr)
+			case "/bad":
+				return url.Parse("gopher://x")
+			case "/err":
+				return nil, errors.New("no idea")
+			}
+			return nil, nil
+		}
+	})
+	do(t, tr, "GET", srv.URL+"/a", nil)
+	do(t, tr, "GET", srv.URL+"/direct", nil)
+	if n := tr.Stats().Dials; n != 2 || len(a.heads()) != 1 {
+		t.Errorf("%d dials, proxy saw %q", n, a.heads())
+	}
+	for _, path := range []string{"/bad", "/err"} {
+		if _, err := get(t, tr, t.Context(), srv.URL+path); !errors.Is(err, ErrNotSent) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+
+	tr = newTransport(t, srv, func(o *Options) { o.Proxy = "http://" + a.addr })
+	do(t, tr, "GET", srv.URL, nil)
+	if err := tr.SetProxy("http://" + b.addr); err != nil {
+		t.Fatal(err)
+	}
+	if resp, _ := do(t, tr, "GET", srv.URL, nil); resp.TLS.DidResume {
+		t.Error("a TLS ticket crossed SetProxy")
+	}
+	if len(a.heads()) != 2 || len(b.heads()) != 1 {
+		t.Errorf("proxies saw %q and %q", a.heads(), b.heads())
+	}
+	if err := tr.SetProxy("gopher://x"); err == nil {
+		t.Error("bad proxy was taken")
+	}
+}

@@ -1,0 +1,176 @@
+package impersonate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// S10, and the rest of what is refused before anything is dialled.
+func TestInvalidRequestsAreNotDialled(t *testing.T) {
+	var dials atomic.Int32
+	tr := newTransport(t, nil, func(o *Options) {
+		o.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			dials.Add(1)
+			return nil, errors.New("dialled")
+		}
+	})
+	base := func() *http.Request {
+		return &http.Request{Method: "GET", URL: &url.URL{Scheme: "https", Host: "a.test", Path: "/"}, Header: http.Header{}}
+	}
+	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.URL.Host = h } }
+	header := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header[k] = []string{v} } }
+	cases := map[string]func(*http.Request){
+		"no URL":              func(r *http.Request) { r.URL = nil },
+		"scheme":              func(r *http.Request) { r.URL.Scheme = "file" },
+		"no scheme":           func(r *http.Request) { r.URL.Scheme = "" },
+		"userinfo":            func(r *http.Request) { r.URL.User = url.UserPassword("u", "secret") },
+		"opaque":              func(r *http.Request) { r.URL.Opaque = "x" },
+		"no host":             host(""),
+		"only a port":         host(":80"),
+		"port 0":              host("a.test:0"),
+		"port 65536":          host("a.test:65536"),
+		"port x":              host("a.test:x"),
+		"negative port":       host("a.test:-1"),
+		"host with space":     host("a b.test"),
+		"host with CR":        host("a\r.test"),
+		"host with LF":        host("a\n.test"),
+		"host with NUL":       host("a\x00.test"),
+		"host with at":        host("a@b.test"),
+		"host with slash":     host("a/b.test"),
+		"host with backslash": host(`a\b.test`),
+		"host with hash":      host("a#b.test"),
+		"host with percent":   host("a%2eb.test"),
+		"bracketed name":      host("[a.test]"),
+		"bracketed IPv4":      host("[127.0.0.1]"),
+		"open bracket":        host("[::1"),
+		"zone":                host("[fe80::1%eth0]"),
+		"empty label":         host("a..test"),
+		"bad IDN":             host("\u00ad.test"),
+		"long host":           host(strings.Repeat("a", 256)),
+		"query with LF":       func(r *http.Request) { r.URL.RawQuery = "a\nb" },
+		"query with space":    func(r *http.Request) { r.URL.RawQuery = "a b" },
+		"query with NUL":      func(r *http.Request) { r.URL.RawQuery = "a\x00b" },
+		"method with space":   func(r *http.Request) { r.Method = "GET /x" },
+		"method with LF":      func(r *http.Request) { r.Method = "GET\n" },
+		"CONNECT":             func(r *http.Request) { r.Method = "CONNECT" },
+		"name with space":     header("X A", "v"),
+		"name with CR":        header("X\rA", "v"),
+		"name with colon":     header("X:A", "v"),
+		"pseudo name":         header(":path", "/"),
+		"empty name":          header("", "v"),
+		"non-ASCII name":      header("Xé", "v"),
+		"value with CR":       header("X-A", "v\rw"),
+		"value with LF":       header("X-A", "v\nw"),
+		"value with NUL":      header("X-A", "v\x00w"),
+		"value with DEL":      header("X-A", "v\x7fw"),
+		"cookie with LF":      header("Cookie", "a=b\nSet: c"),
+		"proxy credentials":   header("Proxy-Authorization", "Basic x"),
+		"trailer with LF":     func(r *http.Request) { r.Trailer = http.Header{"X-T": {"a\nb"}} },
+		"trailer name":        func(r *http.Request) { r.Trailer = http.Header{"X T": nil} },
+		"Host with LF":        func(r *http.Request) { r.Host = "a\nb" },
+		"Host with userinfo":  func(r *http.Request) { r.Host = "u@a.test" },
+		"Host with space":     func(r *http.Request) { r.Host = "a b" },
+		"connection option":   header("Connection", "x-a"),
+		"upgrade on HTTP/2":   header("Upgrade", "h2c"),
+		"TE":                  header("Te", "gzip"),
+		"transfer coding":     header("Transfer-Encoding", "gzip"),
+		"length without body": func(r *http.Request) { r.ContentLength = 3 },
+	}
+	for name, change := range cases {
+		t.Run(name, func(t *testing.T) {
+			req := base()
+			body := &countingBody{Reader: strings.NewReader("x")}
+			if name != "length without body" {
+				req.Body = body
+			}
+			change(req)
+			resp, err := tr.RoundTrip(req)
+			var invalid *InvalidRequestError
+			if resp != nil || !errors.As(err, &invalid) {
+				t.Fatalf("response %v, error %v, want an InvalidRequestError", resp, err)
+			}
+			if !errors.Is(err, ErrNotSent) {
+				t.Error("not ErrNotSent")
+			}
+			if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "Basic x") {
+				t.Errorf("error repeats a secret: %v", err)
+			}
+			if n := body.closed.Load(); req.Body != nil && n != 1 {
+				t.Errorf("body closed %d times", n)
+			}
+		})
+	}
+	if _, err := tr.RoundTrip(nil); err == nil {
+		t.Error("nil request was taken")
+	}
+	if dials.Load() != 0 {
+		t.Errorf("%d dials", dials.Load())
+	}
+}
+
+func TestTargets(t *testing.T) {
+	for in, want := range map[string]target{
+		"https://A.Test":                {"https", "a.test", "443", "a.test", "/"},
+		"https://a.test:443/x?y#z":      {"https", "a.test", "443", "a.test", "/x?y"},
+		"http://a.test:443/":            {"http", "a.test", "443", "a.test:443", "/"},
+		"https://a.test:8443/%41?q=%20": {"https", "a.test", "8443", "a.test:8443", "/%41?q=%20"},
+		"https://[::1]/":                {"https", "::1", "443", "[::1]", "/"},
+		"https://[0::1]:8443/":          {"https", "::1", "8443", "[::1]:8443", "/"},
+		"https://127.0.0.1/":            {"https", "127.0.0.1", "443", "127.0.0.1", "/"},
+		"https://b\u00fccher.test/":     {"https", "xn--bcher-kva.test", "443", "xn--bcher-kva.test", "/"},
+		"https://a.test./":              {"https", "a.test.", "443", "a.test.", "/"},
+		"https://a.test?x":              {"https", "a.test", "443", "a.test", "/?x"},
+		"https://a.test/?q=\u00e9":      {"https", "a.test", "443", "a.test", "/?q=%C3%A9"},
+		"wss://a.test/ws":               {"https", "a.test", "443", "a.test", "/ws"},
+	} {
+		u, err := url.Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, invalid := newTarget(u)
+		if invalid != nil || got != want {
+			t.Errorf("%s: got %+v, %v, want %+v", in, got, invalid, want)
+		}
+	}
+}
+
+// R01: the request is the caller's, whatever happens to it.
+func TestRequestIsNotChanged(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/die" {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	tr := newTransport(t, srv, func(o *Options) { o.ResponseHeaderTimeout = 0 })
+	for _, path := range []string{"/ok", "/die"} {
+		body := &countingBody{Reader: strings.NewReader("hello")}
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", srv.URL+path, body)
+		req.ContentLength = 5
+		req.Header = http.Header{"x-Odd": {"1"}, "Cookie": {"a=b; c=d"}, "User-Agent": nil, "X-B": {" v "}}
+		before := req.Clone(context.Background())
+		resp, err := tr.RoundTrip(req)
+		if (resp == nil) == (err == nil) {
+			t.Errorf("%s: response %v and error %v", path, resp, err)
+		}
+		if err == nil {
+			resp.Body.Close()
+		}
+		waitFor(t, func() bool { return body.closed.Load() > 0 })
+		if n := body.closed.Load(); n != 1 {
+			t.Errorf("%s: body closed %d times", path, n)
+		}
+		if !reflect.DeepEqual(req.Header, before.Header) || req.URL.String() != before.URL.String() ||
+			req.Method != "POST" || req.ContentLength != 5 || req.Host != before.Host || req.Body != body {
+			t.Errorf("%s: request was changed to %+v", path, req)
+		}
+	}
+}
