@@ -52,6 +52,14 @@ func WithRequestInfo(ctx context.Context, info RequestInfo) context.Context {
 	return context.WithValue(ctx, requestInfoKey{}, &info)
 }
 
+// RequestInfoFrom returns the info that ctx carries, if any.
+func RequestInfoFrom(ctx context.Context) (RequestInfo, bool) {
+	if info := requestInfo(ctx); info != nil {
+		return *info, true
+	}
+	return RequestInfo{}, false
+}
+
 // requestInfo returns the info in ctx, or nil.
 func requestInfo(ctx context.Context) *RequestInfo {
 	info, _ := ctx.Value(requestInfoKey{}).(*RequestInfo)

@@ -1,0 +1,208 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A body is the body of a response that was handed out. It may be closed from
+// any goroutine, also during a Read.
+type body struct {
+	src    io.ReadCloser // the floor's
+	op     *op
+	ctx    context.Context
+	parent context.Context // the caller's, under ctx
+	cancel context.CancelFunc
+	idle   *idleTimer // nil without BodyIdleTimeout
+	closed atomic.Bool
+
+	mu    sync.Mutex // held by a Read for its whole time
+	r     io.Reader  // src, or the decoder over it; nil once released
+	limit *bodyLimit
+	err   error // what every further Read returns
+}
+
+// newBody takes over a response's body.
+func (s *Session) newBody(o *op, src io.ReadCloser, ctx, parent context.Context, cancel context.CancelFunc) *body {
+	b := &body{src: src, op: o, ctx: ctx, parent: parent, cancel: cancel, r: src}
+	b.limit = &bodyLimit{max: s.opts.maxBodyBytes(), wantRatio: s.opts.maxDecodedRatio()}
+	if d := s.opts.BodyIdleTimeout; d > 0 {
+		b.idle = newIdleTimer(d, b.abandon)
+	}
+	return b
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return 0, b.err
+	}
+	if b.closed.Load() {
+		b.releaseLocked()
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.r.Read(p)
+	if b.idle != nil {
+		b.idle.touch()
+	}
+	n, lerr := b.limit.take(n)
+	if lerr != nil {
+		err = lerr
+	}
+	if err != nil {
+		b.endLocked(err)
+		err = b.err
+	}
+	if n > 0 && err != io.EOF && lerr == nil {
+		return n, nil // the error comes with the next Read
+	}
+	return n, err
+}
+
+// endLocked ends the body with err, io.EOF being the good end.
+func (b *body) endLocked(err error) {
+	out := opFailed
+	switch {
+	case err == io.EOF:
+		out = opOK
+	case b.closed.Load():
+		err, out = http.ErrBodyReadAfterClose, opOK
+	case b.idle != nil && b.idle.passed.Load():
+		err = &TimeoutError{Option: "BodyIdleTimeout", After: b.idle.after}
+	case isFloorClosed(err):
+		err = closedError(err)
+		out = opAborted
+	default:
+		err = timeoutCause(b.ctx, b.parent, err)
+	}
+	b.err = err
+	b.releaseLocked()
+	if err != io.EOF {
+		b.src.Close()
+	}
+	b.finish(out)
+}
+
+// finish ends everything that lived as long as the body.
+func (b *body) finish(out opOutcome) {
+	b.op.end(out)
+	if b.idle != nil {
+		b.idle.stop()
+	}
+	b.cancel()
+}
+
+func (b *body) releaseLocked() {
+	if d, ok := b.r.(*decoder); ok {
+		d.release()
+	}
+	b.r = nil
+	if b.err == nil {
+		b.err = http.ErrBodyReadAfterClose
+	}
+}
+
+// Close implements io.Closer. It does not wait for a Read under way; that ends.
+func (b *body) Close() error {
+	if b.closed.Swap(true) {
+		return nil
+	}
+	err := b.src.Close()
+	if b.mu.TryLock() {
+		b.releaseLocked()
+		b.mu.Unlock()
+	}
+	b.finish(opOK)
+	return err
+}
+
+// abandon is called when no byte passed for BodyIdleTimeout.
+func (b *body) abandon() {
+	b.src.Close()
+	if b.mu.TryLock() { // nobody reads: the error waits for the next Read
+		if b.err == nil {
+			b.endLocked(io.ErrUnexpectedEOF)
+		}
+		b.mu.Unlock()
+	}
+}
+
+// An upgraded body is that of a 101 response: both directions of a connection.
+type upgraded struct {
+	*body
+	w io.Writer
+}
+
+func (u *upgraded) Write(p []byte) (int, error) {
+	if u.idle != nil {
+		u.idle.touch()
+	}
+	n, err := u.w.Write(p)
+	if err != nil && isFloorClosed(err) {
+		err = closedError(err)
+	}
+	return n, err
+}
+
+// An idleTimer calls f once when touch was not called for a while.
+type idleTimer struct {
+	after  time.Duration
+	passed atomic.Bool
+	last   atomic.Int64 // when touched, since start
+	start  time.Time
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+}
+
+func newIdleTimer(d time.Duration, f func()) *idleTimer {
+	t := &idleTimer{after: d, start: time.Now()}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.timer = time.AfterFunc(d, func() { t.fire(f) })
+	return t
+}
+
+func (t *idleTimer) touch() { t.last.Store(int64(time.Since(t.start))) }
+
+func (t *idleTimer) fire(f func()) {
+	left := t.after - (time.Since(t.start) - time.Duration(t.last.Load()))
+	t.mu.Lock()
+	if t.stopped {
+		t.mu.Unlock()
+		return
+	}
+	if left > 0 {
+		t.timer.Reset(left)
+		t.mu.Unlock()
+		return
+	}
+	t.stopped = true
+	t.mu.Unlock()
+	t.passed.Store(true)
+	f()
+}
+
+func (t *idleTimer) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stopped = true
+	t.timer.Stop()
+}
+
+// timeoutCause names the Session's own bound where that is what ended ctx.
+func timeoutCause(ctx, parent context.Context, err error) error {
+	var te *TimeoutError
+	if parent.Err() == nil && errors.As(context.Cause(ctx), &te) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		return te
+	}
+	return err
+}

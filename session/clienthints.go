@@ -1,0 +1,109 @@
+package session
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// maxHintOrigins bounds the memory of Accept-CH.
+const maxHintOrigins = 10_000
+
+// A hintStore remembers which high-entropy client hints each origin asked for
+// with Accept-CH (Client Hints Infrastructure, section 3).
+type hintStore struct {
+	known   []string // what the profile has values for, in its order; nil = none are ever sent
+	origins *lru[origin, []string]
+}
+
+func newHintStore(p *fingerprints.Profile) *hintStore {
+	s := &hintStore{origins: newLRU[origin, []string](maxHintOrigins)}
+	for i := range p.Headers.Lists {
+		for _, name := range p.Headers.Lists[i].Fields {
+			if isHighEntropy(name) && !slices.Contains(s.known, name) && len(p.Headers.Values[name]) > 0 {
+				s.known = append(s.known, name)
+			}
+		}
+	}
+	return s
+}
+
+// isHighEntropy reports whether a field is a hint that servers have to ask for.
+func isHighEntropy(name string) bool {
+	switch name {
+	case "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform":
+		return false
+	}
+	return strings.HasPrefix(name, "sec-ch-")
+}
+
+// note takes what a navigation's response over a secure connection asks for.
+func (s *hintStore) note(u *url.URL, p *plan, h http.Header) {
+	lines, ok := h["Accept-Ch"]
+	if !ok || len(s.known) == 0 || !p.isNavigation() || !isSecure(u) {
+		return
+	}
+	if list := s.parse(lines); len(list) > 0 {
+		s.origins.put(originOf(u), list)
+	} else {
+		s.origins.drop(originOf(u))
+	}
+}
+
+// parse is the known hints that a header names, in the profile's order.
+func (s *hintStore) parse(lines []string) []string {
+	asked := strings.ToLower(strings.Join(lines, ","))
+	var list []string
+	for _, name := range s.known {
+		for token := range strings.SplitSeq(asked, ",") {
+			if strings.Trim(token, " \t") == name {
+				list = append(list, name)
+				break
+			}
+		}
+	}
+	return list
+}
+
+// wanted is the hints that a request to o carries: those that o asked for as a
+// document, and that are not another origin's to know.
+func (s *hintStore) wanted(o origin) []string {
+	if len(s.known) == 0 || o == (origin{}) {
+		return nil
+	}
+	list, _ := s.origins.get(o)
+	return list
+}
+
+// hintOrigin is whose Accept-CH counts for the hop: the target's own, if the
+// request is a navigation of the tab or comes from the target's own document.
+// To others the hints would have to be delegated.
+func (f *fetch) hintOrigin() origin {
+	target := originOf(f.url)
+	if f.plan.dest == fingerprints.Document || originOf(f.plan.topLevel).is(target) {
+		return target
+	}
+	return origin{}
+}
+
+// criticalHints reports whether a navigation is to be sent again because the
+// response names hints critical that the request did not carry (Client Hints
+// Reliability, section 3). It happens once.
+func (f *fetch) criticalHints(resp *http.Response) bool {
+	lines, ok := resp.Header["Critical-Ch"]
+	m := f.cur.Method
+	if !ok || f.retried || f.plan.dest != fingerprints.Document || m != "" && m != http.MethodGet && m != http.MethodHead {
+		return false
+	}
+	now := f.s.hints.wanted(f.hintOrigin())
+	for _, name := range f.s.hints.parse(lines) {
+		if slices.Contains(now, name) && !slices.Contains(f.sentHints, name) {
+			f.retried, f.taken = true, true
+			return f.s.life.isOpen()
+		}
+	}
+	return false
+}

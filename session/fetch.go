@@ -1,0 +1,389 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/impersonate"
+)
+
+// A fetch is one admitted request on its way through hops and attempts: the
+// Fetch standard's request.
+type fetch struct {
+	s      *Session
+	op     *op
+	plan   plan
+	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
+	single bool                     // RoundTrip: one hop, no cookies
+
+	parent context.Context // the caller's
+	ctx    context.Context // with Options.Timeout
+	cancel context.CancelFunc
+
+	cur   *http.Request // the hop: what CheckRedirect and Response.Request show; the first is the caller's
+	url   *url.URL      // where the hop goes: cur.URL, or that as https where HSTS asks
+	via   []*http.Request
+	taken bool // the floor has cur.Body, and closes it
+	sent  bool // a server may have seen some of it: NotSent no more
+
+	chain     chain
+	retried   bool // for Critical-CH, once
+	basic     bool // the request has only gone to its own origin: Fetch's response tainting
+	sentHints []string
+}
+
+// A chain is what a request's redirects so far made of it.
+type chain struct {
+	site       fingerprints.Site
+	redirected bool
+	crossed    bool // a hop to another origin came before
+	tainted    bool // ... and it did not start at the client's own
+	referrer   *url.URL
+	policy     referrerPolicy
+	ownReferer bool // the caller's header, followed by the same rules
+}
+
+// newFetch admits a request. If it cannot, the body is closed.
+func (s *Session) newFetch(req *http.Request) (*fetch, error) {
+	o, err := s.life.begin()
+	if err != nil {
+		closeRequestBody(req)
+		return nil, &RequestError{Outcome: NotSent, Err: err}
+	}
+	f := &fetch{s: s, op: o, cur: req, basic: true}
+	if req == nil || req.URL == nil {
+		f.parent, f.cancel = context.Background(), func() {}
+		f.ctx = f.parent
+		return nil, f.fail(&InvalidRequestError{Part: "URL", Reason: "none"}, NotSent)
+	}
+	f.parent = req.Context()
+	f.ctx, f.cancel = f.parent, func() {}
+	if d := s.opts.Timeout; d > 0 {
+		f.ctx, f.cancel = context.WithTimeoutCause(f.parent, d, &TimeoutError{Option: "Timeout", After: d})
+	}
+	first := firstOf(req)
+	if info, ok := impersonate.RequestInfoFrom(f.parent); ok {
+		f.own = &info
+		f.plan = planOf(&info)
+	} else {
+		f.plan = planFor(first)
+	}
+	f.begin(req)
+	return f, nil
+}
+
+// firstOf is the request that began the chain of redirects that an
+// http.Client follows.
+func firstOf(req *http.Request) *http.Request {
+	for range 100 {
+		if req.Response == nil || req.Response.Request == nil {
+			break
+		}
+		req = req.Response.Request
+	}
+	return req
+}
+
+// planOf is the plan of a request whose caller said all with WithRequestInfo.
+func planOf(i *impersonate.RequestInfo) plan {
+	p := plan{dest: i.Dest, mode: i.Mode, kind: i.Kind, user: i.UserActivated, fetchPriority: i.FetchPriority,
+		cache: i.Cache, client: i.Document, topLevel: i.Document, credentials: CredentialsInclude, site: i.Site}
+	if i.Anonymous {
+		p.credentials = CredentialsOmit
+	}
+	if i.Referer != "" {
+		p.referrer, _ = url.Parse(i.Referer)
+	}
+	if p.mode == fingerprints.ModeUnset {
+		p.mode = usualMode(p.dest, p.kind)
+	}
+	return p
+}
+
+// begin sets the chain up for the first hop.
+func (f *fetch) begin(req *http.Request) {
+	f.chain = chain{referrer: f.plan.referrer, policy: f.plan.policy}
+	if r := req.Header.Get("Referer"); r != "" {
+		f.chain.referrer, _ = url.Parse(r)
+		f.chain.ownReferer = true
+	}
+	f.replay(req)
+	f.enterHop(req.URL)
+}
+
+// replay goes again through the hops that an http.Client made before this one.
+func (f *fetch) replay(req *http.Request) {
+	if req.Response == nil || req.Response.Request == nil || req.Response.Request == req {
+		return
+	}
+	var urls []*url.URL
+	for r := req; r.Response != nil && r.Response.Request != nil && len(urls) < 100; r = r.Response.Request {
+		urls = append(urls, r.Response.Request.URL)
+	}
+	for i := len(urls) - 1; i >= 0; i-- {
+		f.enterHop(urls[i])
+	}
+	f.chain.ownReferer = firstOf(req).Header.Get("Referer") != ""
+}
+
+// enterHop moves the chain to the next URL: Fetch standard, HTTP-redirect
+// fetch, and the site relation that Sec-Fetch-Site shows, which never gets
+// closer again.
+func (f *fetch) enterHop(to *url.URL) {
+	to = f.s.hsts.upgrade(to)
+	c, client, target := &f.chain, originOf(f.plan.client), originOf(to)
+	if f.url != nil {
+		last := originOf(f.url)
+		c.redirected = true
+		if !last.is(target) {
+			c.tainted = c.tainted || f.plan.client != nil && !client.is(last)
+			c.crossed = true
+		}
+	}
+	f.url = to
+	if f.plan.client == nil {
+		c.site = fingerprints.SiteNone
+		if f.plan.site != fingerprints.SiteUnset {
+			c.site = f.plan.site
+		}
+	} else {
+		f.basic = f.basic && client.is(target)
+		c.site = max(c.site, f.plan.site, client.relation(target))
+	}
+	policy := c.policy
+	if c.ownReferer && policy == "" {
+		policy = defaultReferrerPolicy
+	}
+	if c.redirected || !c.ownReferer {
+		c.referrer = policy.refer(c.referrer, to)
+	}
+}
+
+// credentialed reports whether cookies travel with this hop.
+func (f *fetch) credentialed() bool {
+	switch f.plan.credentials {
+	case CredentialsOmit:
+		return false
+	case CredentialsSameOrigin:
+		return f.basic
+	default:
+		return true
+	}
+}
+
+// info is what the floor is told about this hop.
+func (f *fetch) info() *impersonate.RequestInfo {
+	if f.own != nil && !f.chain.redirected {
+		return f.own
+	}
+	p, c := &f.plan, &f.chain
+	i := &impersonate.RequestInfo{
+		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
+		Redirected: c.redirected, CrossRedirect: c.crossed,
+		FetchPriority: p.fetchPriority, Cache: p.cache,
+		Document:  p.client,
+		Origin:    f.originHeader(),
+		Anonymous: !f.credentialed(),
+	}
+	if c.referrer != nil {
+		i.Referer = c.referrer.String()
+	}
+	if p.topLevel != nil {
+		i.TopLevel = originOf(p.topLevel).site()
+	}
+	if f.s.habits.storageAccess && f.thirdParty() && !i.Anonymous && isSecure(f.url) {
+		i.StorageAccess = "none"
+		if f.s.opts.ThirdPartyCookies {
+			i.StorageAccess = "active"
+		}
+	}
+	i.ClientHints = f.s.hints.wanted(f.hintOrigin())
+	f.sentHints = i.ClientHints
+	return i
+}
+
+// originHeader is the value of Origin, "" for none.
+func (f *fetch) originHeader() string {
+	client := originOf(f.plan.client)
+	if client == (origin{}) {
+		return ""
+	}
+	method := f.cur.Method
+	changes := method != "" && method != http.MethodGet && method != http.MethodHead
+	cors := f.plan.mode == fingerprints.CORS && (!f.basic || f.s.habits.originOn(&f.plan)) || f.plan.mode == fingerprints.ModeWebSocket
+	switch {
+	case !cors && !changes:
+		return ""
+	case f.chain.tainted:
+		return "null"
+	case cors || f.plan.mode == fingerprints.CORS:
+		return client.String()
+	default:
+		return f.chain.policy.originHeader(client, f.url)
+	}
+}
+
+// thirdParty reports whether the hop goes to another site than the tab shows.
+func (f *fetch) thirdParty() bool {
+	return f.plan.topLevel != nil && !originOf(f.plan.topLevel).sameSite(originOf(f.url))
+}
+
+// wire is the hop as the floor gets it.
+func (f *fetch) wire() *http.Request {
+	req := f.cur.WithContext(impersonate.WithRequestInfo(f.ctx, *f.info()))
+	req.URL = f.url
+	owned := false
+	own := func() http.Header {
+		if !owned {
+			req.Header, owned = req.Header.Clone(), true
+			if req.Header == nil {
+				req.Header = http.Header{}
+			}
+		}
+		return req.Header
+	}
+	if f.single {
+		if req.URL.User != nil && req.Header.Get("Authorization") != "" {
+			u := *req.URL // http.Client made Authorization of it
+			u.User = nil
+			req.URL = &u
+		}
+		if f.chain.redirected && !f.chain.ownReferer && req.Header.Get("Referer") != "" {
+			own().Del("Referer") // http.Client invents one, browsers do not
+		}
+		return req
+	}
+	if c := f.cookies(req.Header["Cookie"]); c != "" {
+		own()["Cookie"] = []string{c}
+	}
+	return req
+}
+
+// run sends the hops, one after the other.
+func (f *fetch) run() (*http.Response, error) {
+	for {
+		if err := f.preflight(); err != nil {
+			return nil, f.fail(err, MaybeProcessed)
+		}
+		resp, err := f.send()
+		if err != nil {
+			return resp, f.fail(err, f.outcome(err))
+		}
+		f.note(resp)
+		if f.criticalHints(resp) {
+			discard(resp)
+			continue
+		}
+		if !f.single {
+			next, err := f.follow(resp)
+			if err != nil {
+				return resp, f.fail(err, MaybeProcessed)
+			}
+			if next != nil {
+				f.via = append(f.via, f.cur)
+				f.cur, f.taken = next, false
+				f.enterHop(next.URL)
+				f.s.count.redirects.Add(1)
+				continue
+			}
+		}
+		return f.deliver(resp)
+	}
+}
+
+// note remembers what a response asks a browser to remember.
+func (f *fetch) note(resp *http.Response) {
+	f.s.hsts.note(f.url, resp.Header)
+	f.s.hints.note(f.url, &f.plan, resp.Header)
+	if !f.single {
+		f.storeCookies(resp)
+	}
+}
+
+// deliver makes the last hop's response the caller's.
+func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
+	req := f.cur
+	resp.Request = req
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Body == http.NoBody {
+		f.op.end(opOK)
+		f.cancel()
+		return resp, nil
+	}
+	src := resp.Body
+	b := f.s.newBody(f.op, src, f.ctx, f.parent, f.cancel)
+	if w, ok := src.(io.Writer); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body = &upgraded{body: b, w: w}
+	} else {
+		resp.Body = b
+		if err := decodeResponse(req, resp, b); err != nil {
+			b.Close()
+			return resp, f.fail(err, MaybeProcessed)
+		}
+	}
+	r, _ := src.(received)
+	f.op.handOut(r)
+	return resp, nil
+}
+
+// outcome is what err, from the floor or the wait for it, says of the request.
+func (f *fetch) outcome(err error) Outcome {
+	if f.sent || !errors.Is(err, ErrNotSent) && !errors.As(err, new(*InvalidRequestError)) {
+		return MaybeProcessed
+	}
+	return NotSent
+}
+
+// fail ends the request with err.
+func (f *fetch) fail(err error, out Outcome) error {
+	if !f.taken {
+		closeRequestBody(f.cur)
+	}
+	if f.sent {
+		out = MaybeProcessed
+	}
+	counts := opFailed
+	switch {
+	case isFloorClosed(err):
+		err = closedError(err)
+		fallthrough
+	case errors.Is(err, ErrSessionClosed):
+		if f.s.life.isForced() {
+			counts = opAborted
+		}
+	default:
+		err = timeoutCause(f.ctx, f.parent, err)
+	}
+	if out == MaybeProcessed && errors.Is(err, ErrNotSent) {
+		err = &opaque{err: err, hide: []error{ErrNotSent}}
+	}
+	f.op.end(counts)
+	f.cancel()
+	re := &RequestError{Outcome: out, Err: err}
+	if !f.single && f.cur != nil {
+		re.Method, re.URL = f.cur.Method, redact(f.url)
+		if re.Method == "" {
+			re.Method = http.MethodGet
+		}
+	}
+	return re
+}
+
+// discard reads a little of a body that nobody wants, so that its connection
+// can be used again, and closes it. What is read is not decoded.
+func discard(resp *http.Response) {
+	if resp.Body == nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard)
+	resp.Body.Close()
+}
+
+// maxDiscard is how much of a redirect's body is read: RELIABILITY A14.
+const maxDiscard = 2 << 10

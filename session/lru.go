@@ -1,0 +1,67 @@
+package session
+
+import (
+	"container/list"
+	"sync"
+)
+
+// An lru is a map of bounded size: what a server makes us remember drops out
+// when it was not used for longest.
+type lru[K comparable, V any] struct {
+	size int
+
+	mu      sync.Mutex // guards the fields below
+	entries map[K]*list.Element
+	order   list.List // of lruEntry, last used first
+}
+
+type lruEntry[K comparable, V any] struct {
+	key   K
+	value V
+}
+
+func newLRU[K comparable, V any](size int) *lru[K, V] {
+	return &lru[K, V]{size: size, entries: make(map[K]*list.Element)}
+}
+
+func (l *lru[K, V]) get(key K) (v V, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.entries[key]
+	if !ok {
+		return v, false
+	}
+	l.order.MoveToFront(e)
+	return e.Value.(lruEntry[K, V]).value, true
+}
+
+func (l *lru[K, V]) put(key K, v V) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.entries[key]; ok {
+		e.Value = lruEntry[K, V]{key, v}
+		l.order.MoveToFront(e)
+		return
+	}
+	l.entries[key] = l.order.PushFront(lruEntry[K, V]{key, v})
+	if l.order.Len() > l.size {
+		last := l.order.Back()
+		l.order.Remove(last)
+		delete(l.entries, last.Value.(lruEntry[K, V]).key)
+	}
+}
+
+func (l *lru[K, V]) drop(key K) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.entries[key]; ok {
+		l.order.Remove(e)
+		delete(l.entries, key)
+	}
+}
+
+func (l *lru[K, V]) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.order.Len()
+}

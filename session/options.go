@@ -1,0 +1,206 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/impersonate"
+)
+
+// Options configures a Session. The zero value is the newest stable Chrome on
+// Windows, without a proxy, verifying certificates against the system's roots.
+type Options struct {
+	// Profile names what to look like: "chrome", "chrome-156-macos",
+	// "safari-26.4-ios"; fingerprints.Names lists them. If empty, "chrome".
+	Profile string
+
+	// CustomProfile, if not nil, is used instead of Profile.
+	CustomProfile *fingerprints.Profile
+
+	// Locale is the user's languages, best first, comma-separated: "en-US,en".
+	// If empty, "en-US".
+	Locale string
+
+	// Proxy is the URL of the proxy for every connection: http, https, socks4a,
+	// socks5 or socks5h, with user:password@ where it asks for them. If empty,
+	// connections are direct. No environment variable is read.
+	Proxy string
+
+	// ProxyFunc, if not nil, chooses the proxy of each request instead; a nil
+	// URL means direct.
+	ProxyFunc func(*http.Request) (*url.URL, error)
+
+	// DialContext, if not nil, makes the TCP connections, those to a proxy included.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// RootCAs are the authorities trusted. If nil, the system's.
+	RootCAs *x509.CertPool
+
+	// Certificates are client certificates, offered to servers that ask.
+	Certificates []tls.Certificate
+
+	// PinnedSPKI, if not empty, are base64 SHA-256 hashes of public keys, one
+	// of which the verified chain must hold.
+	PinnedSPKI []string
+
+	// InsecureSkipVerify accepts any certificate. For tests only.
+	InsecureSkipVerify bool
+
+	// KeyLogWriter, if not nil, receives TLS secrets in NSS key log format. It
+	// is not closed.
+	KeyLogWriter io.Writer
+
+	// Jar keeps the cookies; several sessions may share one, and none closes
+	// it. If nil, a new CookieJar. A jar that is not a *CookieJar does not know
+	// SameSite: it is asked for every request that carries credentials.
+	Jar http.CookieJar
+
+	// NoCookies keeps and sends no cookies but those in a request's own header.
+	NoCookies bool
+
+	// ThirdPartyCookies sends and keeps cookies of other sites than the tab's.
+	// If false they are withheld, or partitioned by the tab's site as the
+	// browser does it, and Sec-Fetch-Storage-Access says none:
+	// captures/chromium-156-everything.
+	ThirdPartyCookies bool
+
+	// MaxRedirects is how many redirects are followed. If zero, 20; if
+	// negative, none is: the 3xx response is returned.
+	MaxRedirects int
+
+	// CheckRedirect, if not nil, is asked before each redirect, as in
+	// http.Client: http.ErrUseLastResponse stops with the 3xx as the result,
+	// any other error ends the request.
+	CheckRedirect func(req *http.Request, via []*http.Request) error
+
+	// RefuseDowngrade refuses redirects from https to http.
+	RefuseDowngrade bool
+
+	// SensitiveHeaders are header fields that, like Authorization and Cookie,
+	// are dropped at the first redirect to another origin.
+	SensitiveHeaders []string
+
+	// MaxBodyBytes is how long a body may be, decoded. If zero or negative,
+	// any length.
+	MaxBodyBytes int64
+
+	// MaxDecodedRatio is how many times its coded length a body over 64 MiB may
+	// decode to. If zero, 200; if negative, any.
+	MaxDecodedRatio int64
+
+	// DialTimeout bounds name resolution, TCP and proxy handshake together.
+	// If zero, 30 s; if negative, none.
+	DialTimeout time.Duration
+
+	// TLSHandshakeTimeout bounds the TLS handshake. If zero, 10 s; if negative, none.
+	TLSHandshakeTimeout time.Duration
+
+	// ResponseHeaderTimeout bounds the wait for a response's header once the
+	// request is written. If zero or negative, none.
+	ResponseHeaderTimeout time.Duration
+
+	// IdleConnTimeout is how long an unused connection is kept. If zero, 90 s;
+	// if negative, forever.
+	IdleConnTimeout time.Duration
+
+	// BodyIdleTimeout ends a response body through which no byte passes for so
+	// long, whether the server stalls or nobody reads. If zero or negative, none.
+	BodyIdleTimeout time.Duration
+
+	// Timeout bounds a whole request: redirects, retries and the reading of the
+	// body. If zero or negative, none.
+	Timeout time.Duration
+
+	// DrainTimeout bounds Close, and Shutdown with a context that has no
+	// deadline. If zero, 10 s; if negative, none.
+	DrainTimeout time.Duration
+
+	// Retry, if not nil, sends requests again in more cases than the transport,
+	// which does so only where the server provably did not act on them.
+	Retry *RetryPolicy
+
+	// OnState, if not nil, is told of each change of state: once, in order, one
+	// at a time, before Close returns. It may call CloseNow.
+	OnState func(from, to State)
+
+	// Logger, if not nil, receives what is worth knowing and no error tells.
+	Logger *slog.Logger
+}
+
+func (o *Options) drainTimeout() time.Duration {
+	return max(0, cmp.Or(o.DrainTimeout, 10*time.Second))
+}
+
+func (o *Options) maxRedirects() int { return max(0, cmp.Or(o.MaxRedirects, 20)) }
+
+func (o *Options) maxBodyBytes() int64 { return max(0, o.MaxBodyBytes) }
+
+func (o *Options) maxDecodedRatio() int64 { return max(0, cmp.Or(o.MaxDecodedRatio, 200)) }
+
+// copied is o with copies of what a caller could change later.
+func (o *Options) copied() (Options, error) {
+	if o == nil {
+		return Options{}, nil
+	}
+	c := *o
+	c.Certificates = slices.Clone(o.Certificates)
+	c.PinnedSPKI = slices.Clone(o.PinnedSPKI)
+	c.SensitiveHeaders = nil
+	for _, name := range o.SensitiveHeaders {
+		c.SensitiveHeaders = append(c.SensitiveHeaders, http.CanonicalHeaderKey(name))
+	}
+	if o.Retry != nil {
+		p := *o.Retry
+		p.Statuses = slices.Clone(p.Statuses)
+		c.Retry = &p
+	}
+	if c.NoCookies && c.Jar != nil {
+		return c, &OptionError{Field: "NoCookies", Reason: "set together with Jar"}
+	}
+	if c.CustomProfile != nil && c.Profile != "" {
+		return c, &OptionError{Field: "CustomProfile", Reason: "set together with Profile"}
+	}
+	return c, nil
+}
+
+// profile is the one that the options ask for.
+func (o *Options) profile() (*fingerprints.Profile, error) {
+	if o.CustomProfile != nil {
+		return o.CustomProfile, nil
+	}
+	return fingerprints.Lookup(cmp.Or(o.Profile, "chrome"))
+}
+
+// transport is the part of the options that the floor has.
+func (o *Options) transport(p *fingerprints.Profile) *impersonate.Options {
+	return &impersonate.Options{
+		Profile:               p,
+		Locale:                o.Locale,
+		Proxy:                 o.Proxy,
+		ProxyFunc:             o.ProxyFunc,
+		DialContext:           o.DialContext,
+		RootCAs:               o.RootCAs,
+		Certificates:          o.Certificates,
+		PinnedSPKI:            o.PinnedSPKI,
+		InsecureSkipVerify:    o.InsecureSkipVerify,
+		KeyLogWriter:          o.KeyLogWriter,
+		DialTimeout:           o.DialTimeout,
+		TLSHandshakeTimeout:   o.TLSHandshakeTimeout,
+		ResponseHeaderTimeout: o.ResponseHeaderTimeout,
+		IdleConnTimeout:       o.IdleConnTimeout,
+		Logger:                o.Logger,
+	}
+}
+
+func isFloorClosed(err error) bool { return errors.Is(err, impersonate.ErrClosed) }

@@ -1,0 +1,118 @@
+package session
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// A plan is what a browser knows about a request before it is sent and what
+// no hop changes: its place in a page.
+type plan struct {
+	dest          fingerprints.Dest
+	mode          fingerprints.Mode
+	kind          string
+	user          bool
+	fetchPriority string
+	cache         string
+	credentials   Credentials
+
+	client   *url.URL          // the document that asks; nil = nobody, a typed address
+	topLevel *url.URL          // the tab's document; nil = the target itself becomes it
+	referrer *url.URL          // what Referer is made of; nil = none
+	policy   referrerPolicy    // the page's; "" = the default one
+	site     fingerprints.Site // of the first request, where it is not to be computed
+	checked  bool              // CORS is enforced: the request is a tab's
+}
+
+// planFor is the plan of a request without a tab: GET and HEAD are a typed
+// navigation, an upgrade is a WebSocket, and others are fetch(), from a
+// document of the target's own origin.
+func planFor(req *http.Request) plan {
+	own := &url.URL{Scheme: httpScheme(req.URL.Scheme), Host: req.URL.Host, Path: "/"}
+	o := fetchOptions(req.Context())
+	switch {
+	case isUpgrade(req):
+		return plan{dest: fingerprints.WebSocket, mode: fingerprints.ModeWebSocket, credentials: CredentialsInclude,
+			client: own, topLevel: own}
+	case req.Method == "" || req.Method == http.MethodGet || req.Method == http.MethodHead:
+		return plan{dest: fingerprints.Document, mode: fingerprints.Navigate, kind: cmp.Or(o.Kind, "typed"), user: !o.Script,
+			credentials: CredentialsInclude, cache: o.Cache, fetchPriority: o.Priority}
+	default:
+		p := plan{dest: fingerprints.Empty, client: own, topLevel: own, referrer: own}
+		p.apply(o)
+		return p
+	}
+}
+
+// apply fills in what the page says of a subresource or fetch, and the
+// destination's defaults for what it does not.
+func (p *plan) apply(o *FetchOptions) {
+	p.kind = cmp.Or(p.kind, o.Kind)
+	p.mode = cmp.Or(o.Mode, p.mode, usualMode(p.dest, p.kind))
+	p.credentials = cmp.Or(o.Credentials, p.credentials, usualCredentials(p.dest, p.mode, p.kind))
+	p.fetchPriority = cmp.Or(o.Priority, p.fetchPriority)
+	p.cache = cmp.Or(o.Cache, p.cache)
+	if p.kind == "eventsource" {
+		p.cache = cmp.Or(p.cache, "no-store") // HTML standard, section 9.2.2
+	}
+	if o.ReferrerPolicy != "" {
+		p.policy = parseReferrerPolicy(o.ReferrerPolicy)
+	}
+	if o.Referrer != "" {
+		p.referrer, _ = url.Parse(o.Referrer)
+	}
+}
+
+// isNavigation reports whether the response becomes a document, in the tab or
+// in a frame.
+func (p *plan) isNavigation() bool { return p.mode == fingerprints.Navigate }
+
+// usualMode is the mode of a destination's requests where the page says nothing.
+func usualMode(d fingerprints.Dest, kind string) fingerprints.Mode {
+	switch d {
+	case fingerprints.Document, fingerprints.IFrame, fingerprints.Frame, fingerprints.Object, fingerprints.Embed:
+		return fingerprints.Navigate
+	case fingerprints.Font, fingerprints.Manifest, fingerprints.JSON:
+		return fingerprints.CORS
+	case fingerprints.Worker, fingerprints.SharedWorker, fingerprints.ServiceWorker, fingerprints.XSLT:
+		return fingerprints.SameOrigin
+	case fingerprints.WebSocket:
+		return fingerprints.ModeWebSocket
+	case fingerprints.Empty:
+		if kind == "beacon" || kind == "prefetch" {
+			return fingerprints.NoCORS
+		}
+		return fingerprints.CORS
+	case fingerprints.Script:
+		if kind == "module" || kind == "modulepreload" {
+			return fingerprints.CORS
+		}
+	}
+	return fingerprints.NoCORS
+}
+
+// usualCredentials is when the credentials of a destination's requests are
+// sent where the page says nothing.
+func usualCredentials(d fingerprints.Dest, m fingerprints.Mode, kind string) Credentials {
+	switch {
+	case d == fingerprints.Manifest:
+		return CredentialsOmit // captures/chromium-156-everything, /k/manifest.json
+	case m == fingerprints.Navigate || m == fingerprints.ModeWebSocket || kind == "beacon":
+		return CredentialsInclude
+	case d == fingerprints.Empty && kind != "prefetch":
+		return CredentialsSameOrigin
+	case m == fingerprints.CORS:
+		return CredentialsSameOrigin
+	default:
+		return CredentialsInclude
+	}
+}
+
+// isUpgrade reports whether a request asks to become a WebSocket.
+func isUpgrade(req *http.Request) bool {
+	return strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
+}

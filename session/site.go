@@ -1,0 +1,129 @@
+package session
+
+import (
+	"net"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// An origin is scheme, host and port (HTML standard, section 7.1.1). The zero
+// value is an opaque one, the same as no other.
+type origin struct{ scheme, host, port string }
+
+// originOf returns the origin of u; that of a WebSocket URL is the http one.
+func originOf(u *url.URL) origin {
+	if u == nil || u.Host == "" {
+		return origin{}
+	}
+	o := origin{scheme: httpScheme(u.Scheme), host: asciiHost(u.Hostname()), port: u.Port()}
+	if o.port == defaultPort(o.scheme) {
+		o.port = ""
+	}
+	return o
+}
+
+func (o origin) String() string {
+	if o == (origin{}) {
+		return "null"
+	}
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if o.port != "" {
+		host += ":" + o.port
+	}
+	return o.scheme + "://" + host
+}
+
+func (o origin) is(p origin) bool { return o == p && o != origin{} }
+
+// site is the scheme and the registrable domain, by which browsers part what
+// belongs together (HTML standard, "same site").
+func (o origin) site() string {
+	if o == (origin{}) {
+		return ""
+	}
+	return o.scheme + "://" + registrable(o.host)
+}
+
+func (o origin) sameSite(p origin) bool { return o.site() != "" && o.site() == p.site() }
+
+// relation is the value of Sec-Fetch-Site for a request from o to p.
+func (o origin) relation(p origin) fingerprints.Site {
+	switch {
+	case o.is(p):
+		return fingerprints.SiteSameOrigin
+	case o.sameSite(p):
+		return fingerprints.SiteSameSite
+	default:
+		return fingerprints.SiteCrossSite
+	}
+}
+
+// registrable is the domain one below a public suffix, or the host itself
+// where there is none.
+func registrable(host string) string {
+	if net.ParseIP(host) != nil {
+		return host
+	}
+	name, dot := strings.CutSuffix(host, ".")
+	d, err := publicsuffix.EffectiveTLDPlusOne(name)
+	if err != nil {
+		return host
+	}
+	if dot {
+		d += "."
+	}
+	return d
+}
+
+// asciiHost is a host in the form in which hosts are compared: A-labels in
+// lower case. A host that has no such form stays what it is.
+func asciiHost(host string) string {
+	for i := range len(host) {
+		if host[i] >= 0x80 {
+			if a, err := idna.Lookup.ToASCII(host); err == nil {
+				return a
+			}
+			break
+		}
+	}
+	return strings.ToLower(host)
+}
+
+func httpScheme(scheme string) string {
+	switch scheme {
+	case "ws":
+		return "http"
+	case "wss":
+		return "https"
+	}
+	return scheme
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// isSecure reports whether u is https, or goes to this machine: a potentially
+// trustworthy URL (Secure Contexts, section 3.1).
+func isSecure(u *url.URL) bool {
+	if httpScheme(u.Scheme) == "https" {
+		return true
+	}
+	host := asciiHost(u.Hostname())
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

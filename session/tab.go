@@ -1,0 +1,232 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// A Tab is a browsing context: it knows the document it shows, so that each
+// request gets the header fields, the priority, the Referer, Origin and
+// Sec-Fetch-* that the browser would give it. FetchOptions in a request's
+// context say what more a page could say. A Tab is safe for concurrent use,
+// belongs to its Session and ends with it.
+type Tab struct {
+	s *Session
+
+	mu  sync.Mutex // guards doc
+	doc *document  // nil before the first navigation
+}
+
+// A document is what a Tab shows. It is never changed.
+type document struct {
+	url      *url.URL
+	policy   referrerPolicy
+	referrer *url.URL          // what its navigation was referred by
+	site     fingerprints.Site // of its navigation
+}
+
+// NewTab returns an empty tab.
+func (s *Session) NewTab() *Tab { return &Tab{s: s} }
+
+// URL is the address of the document shown, redirects followed; nil before the
+// first navigation.
+func (t *Tab) URL() *url.URL {
+	d := t.document()
+	if d == nil {
+		return nil
+	}
+	u := *d.url
+	return &u
+}
+
+func (t *Tab) document() *document {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.doc
+}
+
+// Navigate shows another document: the first one as typed into the address
+// bar, each further one as a link that the user clicked on the document shown,
+// or, with FetchOptions.Script, one that its script followed. FetchOptions.Kind
+// "typed" makes a further one typed as well.
+func (t *Tab) Navigate(ctx context.Context, url string) (*http.Response, error) {
+	req, err := t.request(ctx, http.MethodGet, url, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	p := t.navigation(ctx)
+	if p.kind == "" {
+		p.kind = "link"
+	}
+	return t.navigate(req, p)
+}
+
+// Submit shows the answer to a form that the user sends with POST, as
+// application/x-www-form-urlencoded.
+func (t *Tab) Submit(ctx context.Context, url string, form url.Values) (*http.Response, error) {
+	return t.SubmitBody(ctx, url, formType, form.Encode())
+}
+
+// SubmitBody is Submit for a form of another enctype: see FormData.
+func (t *Tab) SubmitBody(ctx context.Context, url, contentType, body string) (*http.Response, error) {
+	req, err := t.request(ctx, http.MethodPost, url, contentType, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	p := t.navigation(ctx)
+	p.kind = "form"
+	return t.navigate(req, p)
+}
+
+// Reload loads the document again, as the user's reload button does or, with
+// FetchOptions.Script, as location.reload(). Before the first navigation it is
+// an error.
+func (t *Tab) Reload(ctx context.Context) (*http.Response, error) {
+	d := t.document()
+	if d == nil {
+		return nil, &RequestError{Method: http.MethodGet, URL: "(no document)", Outcome: NotSent,
+			Err: &InvalidRequestError{Part: "URL", Reason: "the tab shows no document to reload"}}
+	}
+	req, err := t.request(ctx, http.MethodGet, d.url.String(), "", nil)
+	if err != nil {
+		return nil, err
+	}
+	p := t.navigation(ctx)
+	if !fetchOptions(ctx).Script {
+		// The user reloads what was asked for then: same referrer, same initiator.
+		p.client, p.referrer, p.policy, p.site = nil, d.referrer, "unsafe-url", d.site
+	}
+	p.kind = "reload"
+	return t.navigate(req, p)
+}
+
+// navigation is the plan of the tab's own navigations.
+func (t *Tab) navigation(ctx context.Context) plan {
+	o := fetchOptions(ctx)
+	p := plan{dest: fingerprints.Document, mode: fingerprints.Navigate, credentials: CredentialsInclude, user: !o.Script, checked: true}
+	d := t.document()
+	if d == nil || o.Kind == "typed" {
+		p.kind = "typed"
+		p.cache, p.fetchPriority = o.Cache, o.Priority
+		return p
+	}
+	p.client, p.referrer, p.policy = d.url, d.url, d.policy
+	p.apply(o)
+	return p
+}
+
+// navigate sends the request and shows its response.
+func (t *Tab) navigate(req *http.Request, p plan) (*http.Response, error) {
+	f, err := t.s.newFetch(req)
+	if err != nil {
+		return nil, err
+	}
+	f.replan(p)
+	resp, err := f.run()
+	if err != nil {
+		return resp, err
+	}
+	if hasNoBody(http.MethodGet, resp.StatusCode) || isDownload(resp) {
+		return resp, nil // such a response leaves the document standing
+	}
+	u := *f.url
+	u.User = nil
+	d := &document{url: &u, policy: referrerPolicyOf(resp.Header), referrer: f.chain.referrer, site: f.chain.site}
+	t.mu.Lock()
+	t.doc = d
+	t.mu.Unlock()
+	return resp, nil
+}
+
+func isDownload(resp *http.Response) bool {
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Disposition"), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "attachment")
+}
+
+// Load fetches what the document refers to: a style sheet, script, image,
+// font, frame. FetchOptions.Kind tells the flavours apart ("module", "async",
+// "favicon"); FetchOptions.Mode CORS is the crossorigin attribute.
+func (t *Tab) Load(ctx context.Context, dest fingerprints.Dest, url string) (*http.Response, error) {
+	req, err := t.request(ctx, http.MethodGet, url, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return t.send(req, plan{dest: dest}, false)
+}
+
+// Fetch is the page's fetch(): in CORS mode, with a preflight where the Fetch
+// standard asks for one. The URL may be relative to the document's.
+func (t *Tab) Fetch(req *http.Request) (*http.Response, error) {
+	return t.send(req, plan{dest: fingerprints.Empty}, false)
+}
+
+// XHR is the page's XMLHttpRequest.
+func (t *Tab) XHR(req *http.Request) (*http.Response, error) {
+	return t.send(req, plan{dest: fingerprints.Empty, kind: "xhr"}, false)
+}
+
+// RoundTrip makes the tab an http.RoundTripper for what the page does through
+// a library: a request to upgrade is its WebSocket, cookies included; any other
+// is one hop of a fetch().
+func (t *Tab) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req != nil && isUpgrade(req) {
+		return t.send(req, plan{dest: fingerprints.WebSocket}, false)
+	}
+	return t.send(req, plan{dest: fingerprints.Empty}, true)
+}
+
+// send sends a request that the document makes. Without a document it comes
+// from one at the target's root.
+func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, error) {
+	d := t.document()
+	if d != nil && req != nil && req.URL != nil && !req.URL.IsAbs() {
+		rel := req
+		req = req.WithContext(req.Context())
+		req.URL = d.url.ResolveReference(rel.URL)
+	}
+	f, err := t.s.newFetch(req)
+	if err != nil {
+		return nil, err
+	}
+	f.single = single
+	if d == nil {
+		d = &document{url: &url.URL{Scheme: httpScheme(f.url.Scheme), Host: f.url.Host, Path: "/"}}
+	}
+	p.client, p.topLevel, p.referrer, p.policy, p.checked = d.url, d.url, d.url, d.policy, true
+	if p.dest == fingerprints.WebSocket {
+		p.referrer = nil // captures/chromium-156, the handshake has no Referer
+	}
+	p.apply(fetchOptions(f.parent))
+	f.replan(p)
+	if p.mode == fingerprints.SameOrigin && !f.basic {
+		return nil, f.fail(&CORSError{URL: redact(f.url), Reason: "not of the page's origin"}, NotSent)
+	}
+	return f.run()
+}
+
+// replan begins the fetch anew with what the tab knows.
+func (f *fetch) replan(p plan) {
+	if f.own != nil {
+		return // the caller has said all
+	}
+	f.plan, f.basic, f.url = p, true, nil
+	f.begin(f.cur)
+}
+
+// request makes a request for a URL that may be relative to the document.
+func (t *Tab) request(ctx context.Context, method, rawURL, contentType string, body *strings.Reader) (*http.Request, error) {
+	if d := t.document(); d != nil {
+		if ref, err := url.Parse(rawURL); err == nil && !ref.IsAbs() {
+			rawURL = d.url.ResolveReference(ref).String()
+		}
+	}
+	if body == nil {
+		return newRequest(ctx, method, rawURL, contentType, nil)
+	}
+	return newRequest(ctx, method, rawURL, contentType, body)
+}
