@@ -56,6 +56,9 @@ func (e *RequestError) Timeout() bool {
 	return errors.As(e.Err, &t) && t.Timeout()
 }
 
+// Temporary completes net.Error; what it says is NotSent.
+func (e *RequestError) Temporary() bool { return e.notSent }
+
 // A TimeoutError says which of the Transport's bounds passed. It matches
 // context.DeadlineExceeded.
 type TimeoutError struct {
@@ -69,6 +72,9 @@ func (e *TimeoutError) Error() string {
 
 // Timeout is true.
 func (e *TimeoutError) Timeout() bool { return true }
+
+// Temporary completes net.Error.
+func (e *TimeoutError) Temporary() bool { return true }
 
 // Is reports whether target is context.DeadlineExceeded.
 func (e *TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

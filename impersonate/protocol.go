@@ -20,9 +20,9 @@ type protocolConn interface {
 	roundTrip(c *call) (*http.Response, error)
 }
 
-// protocols maps what ALPN chose to what speaks it; "" is a server without
+// byALPN maps what ALPN chose to what speaks it; "" is a server without
 // ALPN, or no TLS. HTTP/3 has its place here.
-var protocols = map[string]func(t *Transport, cc *clientConn) (protocolConn, error){
+var byALPN = map[string]func(t *Transport, cc *clientConn) (protocolConn, error){
 	"h2":       newH2Conn,
 	"http/1.1": newH1Conn,
 	"":         newH1Conn,
@@ -52,7 +52,7 @@ func (t *Transport) speaksH2() bool { return slices.Contains(t.alpn, "h2") }
 
 // start begins the application protocol on a connection.
 func (t *Transport) start(cc *clientConn, alpn string, offer []string) error {
-	begin := protocols[alpn]
+	begin := byALPN[alpn]
 	if begin == nil || alpn != "" && !slices.Contains(offer, alpn) {
 		return fmt.Errorf("server chose ALPN protocol %q, which was not offered", alpn)
 	}

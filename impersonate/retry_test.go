@@ -67,7 +67,8 @@ func TestServerThatAcceptsAndClosesIsNotStormed(t *testing.T) {
 		if scheme == "https" && !re.NotSent() {
 			t.Error("nothing was sent, but the error does not say so")
 		}
-		if n := tr.Stats().Dials - start; n > maxAttempts {
+		// A connection that dies just as it is handed out is dialled once more.
+		if n := tr.Stats().Dials - start; n > 2*maxAttempts {
 			t.Errorf("%s: %d dials", scheme, n)
 		}
 	}
