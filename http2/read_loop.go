@@ -169,6 +169,8 @@ func (c *ClientConn) handleFrame(f *frame) error {
 		return c.handleGoAway(f)
 	case frameWindowUpdate:
 		return c.handleWindowUpdate(f.id, f.number)
+	case framePriorityUpdate:
+		return connErrorf(CodeProtocol, "PRIORITY_UPDATE from a server") // RFC 9218, section 7.1
 	}
 	// PRIORITY means nothing to a client; unknown types are ignored (RFC 9113,
 	// section 5.5).

@@ -92,7 +92,7 @@ func (b *headerBlock) add(f *frame) error {
 			}
 		}
 	}
-	if _, err := b.dec.Write(f.fragment); err != nil {
+	if err := b.decode(f); err != nil {
 		return connErrorf(CodeCompression, "header block of stream %d: %w", b.id, err)
 	}
 	// A list a little too long costs its stream; one far too long, which could
@@ -101,6 +101,42 @@ func (b *headerBlock) add(f *frame) error {
 		return &ConnError{Code: CodeEnhanceYourCalm, Err: &LimitError{"HeaderListBytes", b.limit}}
 	}
 	return nil
+}
+
+// decode gives a fragment to the decoder. A block may start with two table
+// size updates (RFC 7541, section 4.2), of which x/net's decoder takes one
+// (golang/net #67): the first is handed in as a block of its own.
+func (b *headerBlock) decode(f *frame) error {
+	p := f.fragment
+	if f.typ != frameContinuation {
+		if n := sizeUpdateLen(p); n > 0 && sizeUpdateLen(p[n:]) > 0 {
+			if _, err := b.dec.Write(p[:n]); err != nil {
+				return err
+			}
+			if err := b.dec.Close(); err != nil {
+				return err
+			}
+			p = p[n:]
+		}
+	}
+	_, err := b.dec.Write(p)
+	return err
+}
+
+// sizeUpdateLen is the length of the table size update at the head of p, or 0.
+func sizeUpdateLen(p []byte) int {
+	if len(p) == 0 || p[0]&0xe0 != 0x20 {
+		return 0
+	}
+	if p[0]&0x1f != 0x1f {
+		return 1
+	}
+	for i := 1; i < len(p); i++ {
+		if p[i]&0x80 == 0 {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // end closes a complete block.
