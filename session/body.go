@@ -32,9 +32,21 @@ func (s *Session) newBody(o *op, src io.ReadCloser, ctx, parent context.Context,
 	b := &body{src: src, op: o, ctx: ctx, parent: parent, cancel: cancel, r: src}
 	b.limit = &bodyLimit{max: s.opts.maxBodyBytes(), wantRatio: s.opts.maxDecodedRatio()}
 	if d := s.opts.BodyIdleTimeout; d > 0 {
+		b.mu.Lock() // abandon may come at once
 		b.idle = newIdleTimer(d, b.abandon)
+		b.mu.Unlock()
 	}
 	return b
+}
+
+// decodeWith puts a decoder over what was not read yet.
+func (b *body) decodeWith(codings []coding) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.r != nil {
+		b.r = newDecoder(b.r, codings, b.limit)
+		b.limit.ratio = b.limit.wantRatio
+	}
 }
 
 // Read implements io.Reader.

@@ -83,8 +83,7 @@ func decodeResponse(req *http.Request, resp *http.Response, b *body) error {
 	if err != nil || len(codings) == 0 {
 		return err
 	}
-	b.r = newDecoder(b.r, codings, b.limit)
-	b.limit.ratio = b.limit.wantRatio
+	b.decodeWith(codings)
 	resp.Uncompressed = true
 	resp.ContentLength = -1
 	resp.Header.Del("Content-Encoding")
