@@ -15,6 +15,7 @@ type memPipe struct {
 	mu    sync.Mutex
 	cond  *sync.Cond
 	buf   []byte
+	taken int   // bytes read so far
 	limit int   // a write blocks while this much is unread; negative = never
 	eof   bool  // the writer closed
 	err   error // both ends fail with it at once
@@ -48,6 +49,7 @@ func (p *memPipe) read(b []byte) (int, error) {
 		case len(p.buf) > 0:
 			n := copy(b, p.buf)
 			p.buf = p.buf[n:]
+			p.taken += n
 			p.cond.Broadcast()
 			return n, nil
 		case p.eof:
