@@ -216,16 +216,13 @@ func (x *exchange) receive() (*head, bodyPlan, error) {
 
 // handleInformational passes a 1xx response on.
 func (x *exchange) handleInformational(h *head) error {
+	if x.trace != nil && x.trace.Got100Continue != nil && h.code == http.StatusContinue {
+		x.trace.Got100Continue()
+	}
 	if h.code == http.StatusContinue && x.proceed != nil && !isClosed(x.proceed) {
 		close(x.proceed)
 	}
-	if x.trace == nil {
-		return nil
-	}
-	if h.code == http.StatusContinue && x.trace.Got100Continue != nil {
-		x.trace.Got100Continue()
-	}
-	if x.trace.Got1xxResponse != nil {
+	if x.trace != nil && x.trace.Got1xxResponse != nil {
 		if err := x.trace.Got1xxResponse(h.code, textproto.MIMEHeader(h.header)); err != nil {
 			x.c.end(x, err, ErrConnClosed, false)
 			return err
