@@ -18,6 +18,7 @@ import (
 type benchConn struct {
 	net.Conn
 	writes, bytes atomic.Int64
+	buf           []byte
 }
 
 func (c *benchConn) Write(p []byte) (int, error) {
@@ -28,9 +29,12 @@ func (c *benchConn) Write(p []byte) (int, error) {
 
 func (c *benchConn) WriteRecords(records [][]byte) error {
 	c.writes.Add(1)
-	b := net.Buffers(records)
-	n, err := b.WriteTo(c.Conn)
-	c.bytes.Add(n)
+	c.buf = c.buf[:0]
+	for _, r := range records {
+		c.buf = append(c.buf, r...)
+	}
+	n, err := c.Conn.Write(c.buf)
+	c.bytes.Add(int64(n))
 	return err
 }
 
@@ -45,7 +49,7 @@ func benchServer(conn net.Conn, body int) {
 	bw.Write(appendFrameHeader(nil, 0, frameSettings, flagAck, 0))
 	block := benchResponse(body)
 	chunk := make([]byte, minFrameSize)
-	head := make([]byte, frameHeaderLen)
+	head, scratch := make([]byte, frameHeaderLen), make([]byte, 0, frameHeaderLen+4)
 	for {
 		if br.Buffered() == 0 && bw.Flush() != nil {
 			return
@@ -58,7 +62,7 @@ func benchServer(conn net.Conn, body int) {
 			return
 		}
 		if head[3] == frameData && n > 0 {
-			bw.Write(appendWindowUpdate(nil, 0, uint32(n)))
+			bw.Write(appendWindowUpdate(scratch, 0, uint32(n)))
 		}
 		id := binary.BigEndian.Uint32(head[5:])
 		if typ := head[3]; (typ != frameHeaders && typ != frameData) || head[4]&flagEndStream == 0 {
@@ -68,7 +72,8 @@ func benchServer(conn net.Conn, body int) {
 		if body == 0 {
 			flags |= flagEndStream
 		}
-		bw.Write(append(appendFrameHeader(nil, len(block), frameHeaders, flags, id), block...))
+		bw.Write(appendFrameHeader(scratch, len(block), frameHeaders, flags, id))
+		bw.Write(block)
 		for left := body; left > 0; {
 			n := min(left, len(chunk))
 			left -= n
@@ -76,7 +81,8 @@ func benchServer(conn net.Conn, body int) {
 			if left == 0 {
 				flags = flagEndStream
 			}
-			bw.Write(append(appendFrameHeader(nil, n, frameData, flags, id), chunk[:n]...))
+			bw.Write(appendFrameHeader(scratch, n, frameData, flags, id))
+			bw.Write(chunk[:n])
 		}
 	}
 }

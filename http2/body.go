@@ -22,6 +22,7 @@ type responseBody struct {
 	tail     *chunk
 	filling  *chunk // the reader reads into its free end
 	buffered int
+	first    chunk // the first one, if it is small; not for use twice
 }
 
 // bodyState is what a reader of a body gets.
@@ -51,11 +52,16 @@ const chunkSize = 16 << 10
 var chunkPool = sync.Pool{New: func() any { return &chunk{buf: make([]byte, chunkSize), pool: true} }}
 
 // newChunk is a chunk with room for n bytes or as much as there is in one.
-func newChunk(n int) *chunk {
+func (b *responseBody) newChunk(n int) *chunk {
 	if n > chunkSize/4 {
 		return chunkPool.Get().(*chunk)
 	}
-	return &chunk{buf: make([]byte, n)}
+	k := &b.first
+	if k.buf != nil {
+		k = new(chunk)
+	}
+	k.buf = make([]byte, n)
+	return k
 }
 
 func (k *chunk) free() {
@@ -98,7 +104,7 @@ func (b *responseBody) reserve(n int) []byte {
 	}
 	k := b.tail
 	if k == nil || k.w == len(k.buf) {
-		k = newChunk(b.roomFor(n))
+		k = b.newChunk(b.roomFor(n))
 	}
 	b.filling = k
 	return k.buf[k.w:min(len(k.buf), k.w+n)]

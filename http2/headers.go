@@ -188,9 +188,13 @@ func parseLength(s string) (int64, error) {
 
 // appendHeaders puts out a request's HEADERS, with everything that shares
 // their record. The caller holds wmu and gives it the final priority.
-func (c *ClientConn) appendHeaders(s *stream, prio *Priority, endStream bool) {
+func (c *ClientConn) appendHeaders(s *stream, prio Priority, hasPrio, endStream bool) {
 	s.headersAt = c.out.offset()
-	b := c.appendBlock(c.out.begin(), s.id, s.req.Fields, prio, endStream)
+	p := &prio
+	if !hasPrio {
+		p = nil
+	}
+	b := c.appendBlock(c.out.begin(), s.id, s.req.Fields, p, endStream)
 	if n := c.cfg.StreamWindowUpdate; n != 0 {
 		b = appendWindowUpdate(b, s.id, n)
 	}

@@ -141,7 +141,7 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 		s.recv.last = time.Now()
 	}
 	c.streams[s.id] = s
-	prio := c.priorityLocked(s)
+	prio, hasPrio := c.priorityLocked(s)
 	hasBody := s.info.length != 0 || s.info.tunnel
 	inline := small != nil && c.takeAllLocked(s, len(small))
 	if !hasBody || inline {
@@ -156,7 +156,7 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 	// hold up the reader.
 	c.wmu.Lock()
 	c.mu.Unlock()
-	c.appendHeaders(s, prio, !hasBody)
+	c.appendHeaders(s, prio, hasPrio, !hasBody)
 	if inline {
 		c.appendSmall(s.id, small)
 	}
@@ -176,15 +176,16 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 	return nil
 }
 
-// priorityLocked is the priority of s's HEADERS.
-func (c *ClientConn) priorityLocked(s *stream) *Priority {
-	p := s.req.Priority
-	if p == nil || !c.cfg.PriorityTree {
-		return p
+// priorityLocked is the priority of s's HEADERS, if they have one.
+func (c *ClientConn) priorityLocked(s *stream) (p Priority, ok bool) {
+	if s.req.Priority == nil {
+		return p, false
 	}
-	own := *p
-	own.Dependency = c.priorities.add(s.id, p.Weight)
-	return &own
+	p = *s.req.Priority
+	if c.cfg.PriorityTree {
+		p.Dependency = c.priorities.add(s.id, p.Weight)
+	}
+	return p, true
 }
 
 // await returns the final response, or what became of it.
