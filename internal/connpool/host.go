@@ -207,10 +207,16 @@ func (p *Pool[K, C]) arriveLocked(h *host[K, C], d *dial[K, C], e *entry[K, C], 
 		other.cancel()
 	}
 	p.insertLocked(h, e)
-	if p.giveLocked(h, true) == 0 && e.place != placePooled {
-		// Dead on arrival counts as a failed dial, or a server that accepts and
-		// closes would be dialled for ever.
-		p.failLocked(h, d, e.conn.Err())
+	given := p.giveLocked(h, true)
+	if err := e.conn.Err(); err != nil {
+		if e.place == placePooled {
+			p.removeLocked(e)
+		}
+		if given == 0 {
+			// Dead on arrival counts as a failed dial, or a server that accepts
+			// and closes would be dialled for ever.
+			p.failLocked(h, d, err)
+		}
 	}
 	p.noteIdleLocked(e)
 }
