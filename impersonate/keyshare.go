@@ -1,0 +1,110 @@
+package impersonate
+
+import (
+	"crypto/ecdh"
+	"crypto/mlkem"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	utls "github.com/refraction-networking/utls"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// A keyShare is a key exchange that we offered, with its private key. All of
+// a hello's shares keep theirs: a server may pick any of them, such as P-256
+// out of Firefox's three.
+type keyShare struct {
+	group tls.CurveID
+	ecdh  *ecdh.PrivateKey
+	mlkem *mlkem.DecapsulationKey768 // X25519MLKEM768 only
+}
+
+// errUnsupportedGroup is for groups that a profile lists and Go cannot compute.
+var errUnsupportedGroup = errors.New("key exchange group is not implemented")
+
+// curveOf returns the curve of an elliptic-curve group, nil for any other.
+func curveOf(group tls.CurveID) ecdh.Curve {
+	switch group {
+	case tls.X25519, tls.X25519MLKEM768:
+		return ecdh.X25519()
+	case tls.CurveP256:
+		return ecdh.P256()
+	case tls.CurveP384:
+		return ecdh.P384()
+	case tls.CurveP521:
+		return ecdh.P521()
+	}
+	return nil
+}
+
+// newKeyShare makes the keys for a group. If x25519 is not nil it is used as
+// the X25519 key instead of a fresh one.
+func newKeyShare(group tls.CurveID, x25519 *ecdh.PrivateKey) (*keyShare, error) {
+	curve := curveOf(group)
+	if curve == nil {
+		return nil, fmt.Errorf("%w: %#04x", errUnsupportedGroup, uint16(group))
+	}
+	k := &keyShare{group: group}
+	var err error
+	if k.ecdh = x25519; x25519 == nil || curve != ecdh.X25519() {
+		if k.ecdh, err = curve.GenerateKey(rand.Reader); err != nil {
+			return nil, err
+		}
+	}
+	if group == tls.X25519MLKEM768 {
+		if k.mlkem, err = mlkem.GenerateKey768(); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// appendPublic appends the key_exchange field of the share. The hybrid's
+// ML-KEM key comes first (draft-ietf-tls-ecdhe-mlkem, section 4.1).
+func (k *keyShare) appendPublic(b []byte) []byte {
+	if k.mlkem != nil {
+		b = append(b, k.mlkem.EncapsulationKey().Bytes()...)
+	}
+	return append(b, k.ecdh.PublicKey().Bytes()...)
+}
+
+// forUTLS is the key in the form that uTLS's handshake takes. The hybrid needs
+// its X25519 key in both places.
+func (k *keyShare) forUTLS() *utls.KeySharePrivateKeys {
+	return &utls.KeySharePrivateKeys{
+		CurveID: utls.CurveID(k.group), Ecdhe: k.ecdh, Mlkem: k.mlkem, MlkemEcdhe: k.ecdh,
+	}
+}
+
+// newKeyShares makes the keys of all shares of a profile, in its order.
+func newKeyShares(shares []fingerprints.KeyShare, reuseX25519 bool) ([]*keyShare, error) {
+	var keys []*keyShare
+	var x25519 *ecdh.PrivateKey
+	for _, s := range shares {
+		if s.Group == fingerprints.GREASE {
+			continue
+		}
+		k, err := newKeyShare(tls.CurveID(s.Group), x25519)
+		if err != nil {
+			return nil, err
+		}
+		if reuseX25519 && k.ecdh.Curve() == ecdh.X25519() {
+			x25519 = k.ecdh
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// shareFor returns the key of a group, nil if it was not offered.
+func shareFor(keys []*keyShare, group tls.CurveID) *keyShare {
+	for _, k := range keys {
+		if k.group == group {
+			return k
+		}
+	}
+	return nil
+}

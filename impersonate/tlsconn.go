@@ -1,0 +1,197 @@
+package impersonate
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	utls "github.com/refraction-networking/utls"
+)
+
+// closeNotifyTimeout bounds how long a connection that ends waits to tell the
+// peer.
+const closeNotifyTimeout = 100 * time.Millisecond
+
+// errShutdown is returned by writes after CloseWrite.
+var errShutdown = errors.New("impersonate: TLS connection is shut down for writing")
+
+// A tlsConn is a net.Conn after the handshake. One goroutine may read while
+// others write.
+type tlsConn struct {
+	// Constant.
+	uconn *utls.UConn
+	wire  *wireConn
+	state connState
+
+	closed atomic.Bool
+
+	writeMu sync.Mutex // held over the records of one write
+	shut    bool       // no more writes; guarded by writeMu
+}
+
+// connState is what there is to know about a handshake.
+type connState struct {
+	version, suite uint16
+	group          tls.CurveID // 0 in TLS 1.2
+	resumed        bool
+	alpn           string
+	serverName     string
+	chain          []*x509.Certificate
+	verified       [][]*x509.Certificate
+	ocsp           []byte
+	scts           [][]byte
+	peerALPS       []byte
+}
+
+// newConn turns a finished handshake into a connection and drops what only the
+// handshake needed: uTLS would keep the hello, its keys and the transcript.
+func (hs *clientHandshake) newConn() *tlsConn {
+	cs := hs.uconn.ConnectionState()
+	hs.uconn.HandshakeState = utls.PubClientHandshakeState{}
+	hs.uconn.Extensions = nil
+	hs.port.offered = nil
+	return &tlsConn{uconn: hs.uconn, wire: hs.wire, state: connState{
+		version:    cs.Version,
+		suite:      cs.CipherSuite,
+		group:      hs.group,
+		resumed:    cs.DidResume,
+		alpn:       cs.NegotiatedProtocol,
+		serverName: hs.hello.serverName,
+		chain:      hs.chain,
+		verified:   hs.verified,
+		ocsp:       cs.OCSPResponse,
+		scts:       cs.SignedCertificateTimestamps,
+		peerALPS:   slices.Clone(cs.PeerApplicationSettings),
+	}}
+}
+
+// ConnectionState describes the handshake's outcome. Its exporter is missing.
+func (c *tlsConn) ConnectionState() tls.ConnectionState {
+	s := &c.state
+	return tls.ConnectionState{
+		Version:                     s.version,
+		HandshakeComplete:           true,
+		DidResume:                   s.resumed,
+		CipherSuite:                 s.suite,
+		CurveID:                     s.group,
+		NegotiatedProtocol:          s.alpn,
+		NegotiatedProtocolIsMutual:  true,
+		ServerName:                  s.serverName,
+		PeerCertificates:            s.chain,
+		VerifiedChains:              s.verified,
+		SignedCertificateTimestamps: s.scts,
+		OCSPResponse:                s.ocsp,
+	}
+}
+
+// NegotiatedProtocol is the ALPN protocol, "" if the server chose none.
+func (c *tlsConn) NegotiatedProtocol() string { return c.state.alpn }
+
+// peerApplicationSettings is what the server sent by ALPS: HTTP/2 frames.
+func (c *tlsConn) peerApplicationSettings() []byte { return c.state.peerALPS }
+
+// Read reads application data. The end of the TCP connection without
+// close_notify is io.ErrUnexpectedEOF: data may be missing.
+func (c *tlsConn) Read(b []byte) (int, error) {
+	n, err := c.uconn.Read(b)
+	switch {
+	case err != nil && err != io.EOF && c.closed.Load():
+		err = net.ErrClosed
+	case err == io.EOF && c.wire.ended:
+		err = io.ErrUnexpectedEOF // uTLS takes the end of TCP for close_notify
+	}
+	return n, err
+}
+
+// Write writes b in records as large as they get, four to a write.
+func (c *tlsConn) Write(b []byte) (int, error) {
+	written := 0
+	for chunk := range slices.Chunk(b, 4*maxPlaintext) {
+		if err := c.WriteRecords(slices.Collect(slices.Chunk(chunk, maxPlaintext))); err != nil {
+			return written, err
+		}
+		written += len(chunk)
+	}
+	return written, nil
+}
+
+// WriteRecords sends each element as one TLS record, all of them in one write
+// to the socket. Elements longer than a record (16384 bytes) are an error, and
+// then nothing is sent; empty ones are skipped.
+func (c *tlsConn) WriteRecords(bufs [][]byte) error {
+	for _, b := range bufs {
+		if len(b) > maxPlaintext {
+			return fmt.Errorf("impersonate: record of %d bytes, at most %d fit", len(b), maxPlaintext)
+		}
+	}
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	if c.shut {
+		return errShutdown
+	}
+	c.wire.cork()
+	var err error
+	for _, b := range bufs {
+		if len(b) == 0 {
+			continue
+		}
+		if _, err = c.uconn.Write(b); err != nil {
+			break
+		}
+	}
+	if flushErr := c.wire.uncork(); err == nil {
+		err = flushErr
+	}
+	if err != nil && c.closed.Load() {
+		err = net.ErrClosed
+	}
+	return err
+}
+
+// CloseWrite sends close_notify: no more data comes from us.
+func (c *tlsConn) CloseWrite() error {
+	c.writeMu.Lock()
+	defer c.writeMu.Unlock()
+	c.shut = true
+	return c.uconn.CloseWrite()
+}
+
+// Close says close_notify, if that is possible at once, and closes the
+// connection. Reads and writes under way fail with net.ErrClosed.
+func (c *tlsConn) Close() error {
+	if !c.closed.CompareAndSwap(false, true) {
+		return net.ErrClosed
+	}
+	if c.writeMu.TryLock() { // else a writer is stuck, and closing frees it
+		c.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
+		c.uconn.CloseWrite()
+		c.shut = true
+		c.writeMu.Unlock()
+	}
+	return c.wire.Conn.Close()
+}
+
+// LocalAddr implements net.Conn.
+func (c *tlsConn) LocalAddr() net.Addr { return c.wire.Conn.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *tlsConn) RemoteAddr() net.Addr { return c.wire.Conn.RemoteAddr() }
+
+// SetDeadline implements net.Conn.
+func (c *tlsConn) SetDeadline(t time.Time) error { return c.wire.Conn.SetDeadline(t) }
+
+// SetReadDeadline implements net.Conn.
+func (c *tlsConn) SetReadDeadline(t time.Time) error { return c.wire.Conn.SetReadDeadline(t) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *tlsConn) SetWriteDeadline(t time.Time) error { return c.wire.Conn.SetWriteDeadline(t) }

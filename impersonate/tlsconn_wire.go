@@ -1,0 +1,145 @@
+package impersonate
+
+import (
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Record content types (RFC 8446, section 5.1).
+const (
+	recordChangeCipherSpec = 20
+	recordAlert            = 21
+	recordHandshake        = 22
+	recordApplication      = 23
+)
+
+const (
+	recordHeader = 5
+	maxPlaintext = 16384
+	maxMessage   = 64 << 10 // of a ServerHello: far more than any needs
+)
+
+// A wireConn is the connection as uTLS sees it. It shows the server's first
+// messages to the handshake before uTLS gets them, and lets what is written
+// between two reads, or within one WriteRecords, leave in one write.
+type wireConn struct {
+	net.Conn
+
+	// Owned by the reader.
+	hs      *clientHandshake // nil after the handshake
+	pending []byte           // read and not yet given to uTLS
+	ready   int              // bytes of pending that uTLS may have
+	ended   bool             // the peer closed the TCP connection
+
+	mu     sync.Mutex // held over writes: records must leave in the order they were sealed in
+	corked int        // > 0: writes are collected in out
+	out    []byte
+	err    error // sticky: after a failed write the peer's state is unknown
+}
+
+// Write implements net.Conn for uTLS.
+func (w *wireConn) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.corked > 0 {
+		w.out = append(w.out, b...)
+		return len(b), nil
+	}
+	n, err := w.Conn.Write(b)
+	w.err = err
+	return n, err
+}
+
+// cork collects writes until uncork.
+func (w *wireConn) cork() {
+	w.mu.Lock()
+	w.corked++
+	w.mu.Unlock()
+}
+
+// uncork ends what cork began and writes what was collected.
+func (w *wireConn) uncork() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.corked--
+	return w.flushLocked()
+}
+
+// flush writes what was collected, in one write.
+func (w *wireConn) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flushLocked()
+}
+
+func (w *wireConn) flushLocked() error {
+	if w.err != nil || len(w.out) == 0 {
+		return w.err
+	}
+	_, w.err = w.Conn.Write(w.out)
+	if w.out = w.out[:0]; cap(w.out) > maxPlaintext {
+		w.out = nil // idle connections hold no large buffers
+	}
+	return w.err
+}
+
+// Read implements net.Conn for uTLS.
+func (w *wireConn) Read(b []byte) (int, error) {
+	if w.hs != nil {
+		w.hs.idle()
+		if err := w.flush(); err != nil {
+			return 0, err
+		}
+		if w.ready == 0 {
+			if err := w.watch(); err != nil {
+				return 0, err
+			}
+		}
+		defer w.hs.busy()
+	}
+	if w.ready > 0 {
+		n := copy(b, w.pending[:w.ready])
+		w.pending, w.ready = w.pending[n:], w.ready-n
+		if len(w.pending) == 0 {
+			w.pending = nil
+		}
+		return n, nil
+	}
+	n, err := w.Conn.Read(b)
+	if err == io.EOF {
+		w.ended = true
+	}
+	return n, err
+}
+
+// watch reads until the server's hello, or something else that uTLS can judge,
+// is complete, and shows it to the handshake.
+func (w *wireConn) watch() error {
+	for !w.hs.answered {
+		var err error
+		if w.ready, err = w.hs.inspect(w.pending); err != nil || w.ready > 0 {
+			return err
+		}
+		if len(w.pending) > 2*maxMessage {
+			return newAlert(alertDecodeError, "ServerHello without end")
+		}
+		w.pending = slices.Grow(w.pending, 4<<10)
+		n, err := w.Conn.Read(w.pending[len(w.pending):cap(w.pending)])
+		w.pending = w.pending[:len(w.pending)+n]
+		if err != nil && n == 0 {
+			w.ended = err == io.EOF
+			return w.hs.noAnswer(w.pending, err)
+		}
+	}
+	return nil
+}
+
+// SetWriteDeadline ignores uTLS, which sets one to say close_notify: deadlines
+// are set on the connection itself.
+func (w *wireConn) SetWriteDeadline(time.Time) error { return nil }
