@@ -125,7 +125,17 @@ func (d *decoder) Read(p []byte) (int, error) {
 	if len(d.links) == 0 {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	n, err := d.links[len(d.links)-1].Read(p)
+	last := d.links[len(d.links)-1]
+	n, err := last.Read(p)
+	for range 100 { // brotli says 0, nil where it has found the end
+		if n > 0 || err != nil {
+			break
+		}
+		n, err = last.Read(p)
+	}
+	if n == 0 && err == nil {
+		err = io.ErrNoProgress
+	}
 	if n > 0 {
 		d.src.barren = 0
 	}

@@ -2,18 +2,21 @@ package session
 
 import (
 	"bufio"
+	"compress/flate"
+	"compress/zlib"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 )
 
-// The pools hold what costs most to make: windows and tables.
+// The pools hold what costs most to make: windows and tables. flate is the
+// standard library's: that of klauspost/compress v1.18.3 takes a stream cut
+// inside a distance's extra bits for a whole one, which gzip's trailer
+// uncovers but nothing does in a raw stream.
 var (
 	bufioPool  = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, decodeBufBytes) }}
 	gzipPool   = sync.Pool{New: func() any { return new(gzip.Reader) }}
@@ -153,9 +156,12 @@ func (l *deflateLink) release() {
 	l.br, l.zr, l.raw = nil, nil, nil
 }
 
+// A brotliLink gives its decoder back only after a good end: brotli v1.2.0
+// keeps unread input over a Reset.
 type brotliLink struct {
-	br *bufio.Reader
-	zr *brotli.Reader
+	br    *bufio.Reader
+	zr    *brotli.Reader
+	ended bool
 }
 
 func (l *brotliLink) Read(p []byte) (int, error) {
@@ -171,14 +177,16 @@ func (l *brotliLink) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return l.zr.Read(p)
+	n, err := l.zr.Read(p)
+	l.ended = err == io.EOF
+	return n, err
 }
 
 func (l *brotliLink) release() {
 	if l.br == nil {
 		return
 	}
-	if l.zr != nil {
+	if l.zr != nil && l.ended {
 		brotliPool.Put(l.zr)
 	}
 	unpeek(l.br)

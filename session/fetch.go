@@ -323,8 +323,9 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 	} else {
 		resp.Body = b
 		if err := decodeResponse(req, resp, b); err != nil {
+			err = f.fail(err, MaybeProcessed)
 			b.Close()
-			return resp, f.fail(err, MaybeProcessed)
+			return resp, err
 		}
 	}
 	r, _ := src.(received)
