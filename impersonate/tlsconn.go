@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -123,14 +122,9 @@ func (c *tlsConn) Write(b []byte) (int, error) {
 }
 
 // WriteRecords sends each element as one TLS record, all of them in one write
-// to the socket. Elements longer than a record (16384 bytes) are an error, and
-// then nothing is sent; empty ones are skipped.
+// to the socket. Elements longer than a record (16384 bytes) become several,
+// as in a browser; empty ones are skipped.
 func (c *tlsConn) WriteRecords(bufs [][]byte) error {
-	for _, b := range bufs {
-		if len(b) > maxPlaintext {
-			return fmt.Errorf("impersonate: record of %d bytes, at most %d fit", len(b), maxPlaintext)
-		}
-	}
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	if c.closed.Load() {
