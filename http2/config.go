@@ -65,8 +65,8 @@ type HeaderField struct {
 }
 
 // A Request is one request, in the order it will have on the wire. The
-// connection does not change it, and does not keep it after the response body
-// has been read to its end or closed.
+// connection does not change it, and keeps nothing of it but HTTP once
+// RoundTrip has returned.
 type Request struct {
 	// Fields are all header fields in wire order: pseudo-header fields first,
 	// cookies already split into crumbs if they are to be.

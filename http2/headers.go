@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // requestInfo is what the connection needs to know of a request's fields.
@@ -18,7 +19,9 @@ type requestInfo struct {
 	tunnel   bool  // CONNECT, extended or not: both sides stream DATA
 	extended bool  // has :protocol (RFC 8441)
 	length   int64 // of the body; -1 if unknown, 0 if there is none
-	expect   bool  // the body waits for a 100 response
+	streams  bool  // the body is sent by sendBody, not with HEADERS
+
+	expect time.Duration // the body waits so long for a 100 response; 0 = it does not
 }
 
 // tokenByte marks the bytes of a field name on the wire: a token (RFC 9110,
@@ -149,7 +152,9 @@ func (r *Request) inspect() (requestInfo, error) {
 	if info.length < 0 && declared >= 0 {
 		info.length = declared
 	}
-	info.expect = r.ExpectContinue > 0 && info.length != 0
+	if info.length != 0 {
+		info.expect = max(0, r.ExpectContinue)
+	}
 	return info, nil
 }
 
@@ -188,17 +193,17 @@ func parseLength(s string) (int64, error) {
 
 // appendHeaders puts out a request's HEADERS, with everything that shares
 // their record. The caller holds wmu and gives it the final priority.
-func (c *ClientConn) appendHeaders(s *stream, prio Priority, hasPrio, endStream bool) {
+func (c *ClientConn) appendHeaders(s *stream, req *Request, prio Priority, hasPrio, endStream bool) {
 	s.headersAt = c.out.offset()
 	p := &prio
 	if !hasPrio {
 		p = nil
 	}
-	b := c.appendBlock(c.out.begin(), s.id, s.req.Fields, p, endStream)
+	b := c.appendBlock(c.out.begin(), s.id, req.Fields, p, endStream)
 	if n := c.cfg.StreamWindowUpdate; n != 0 {
 		b = appendWindowUpdate(b, s.id, n)
 	}
-	if v := s.req.PriorityUpdate; v != "" {
+	if v := req.PriorityUpdate; v != "" {
 		b = appendFrameHeader(b, 4+len(v), framePriorityUpdate, 0, 0)
 		b = binary.BigEndian.AppendUint32(b, s.id)
 		b = append(b, v...)

@@ -229,7 +229,7 @@ func (c *ClientConn) handleResponse(s *stream, b *headerBlock) error {
 	r := &s.resp
 	r.Status, r.StatusCode = statusText(status), status
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
-	r.Header, r.Request = h, s.req.HTTP
+	r.Header, r.Request = h, s.http
 	r.ContentLength = length
 	if b.endStream && length < 0 && s.info.method != "HEAD" {
 		r.ContentLength = 0

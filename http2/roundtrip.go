@@ -49,7 +49,7 @@ func (c *ClientConn) start(req *Request) (*stream, error) {
 		c.releaseSlot()
 		return nil, req.refuse(err)
 	}
-	s := &stream{c: c, ctx: ctx, req: req, info: info, wake: make(chan struct{}, 1)}
+	s := &stream{c: c, ctx: ctx, http: req.HTTP, info: info, wake: make(chan struct{}, 1)}
 	s.body.s = s
 	small, err := s.readSmallBody()
 	if err != nil {
@@ -57,7 +57,7 @@ func (c *ClientConn) start(req *Request) (*stream, error) {
 		s.closeReqBody()
 		return nil, &RequestError{Err: err, unsent: true}
 	}
-	if err := c.open(s, small); err != nil {
+	if err := c.open(s, req, small); err != nil {
 		s.closeReqBody()
 		return nil, &RequestError{Err: err, unsent: true}
 	}
@@ -113,7 +113,7 @@ func (c *ClientConn) awaitFirstSettings(ctx context.Context, atMost time.Duratio
 
 // open gives s its identifier and puts its HEADERS out. The slot is s's from
 // here on, or released.
-func (c *ClientConn) open(s *stream, small []byte) error {
+func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 	c.mu.Lock()
 	if c.state != stateOpen {
 		c.slots.release()
@@ -121,7 +121,7 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 		c.unlock()
 		return ErrConnClosed
 	}
-	if have := fieldListBytes(s.req.Fields); have > c.peer.maxHeaderList {
+	if have := fieldListBytes(req.Fields); have > c.peer.maxHeaderList {
 		c.slots.release()
 		c.hook.dirty = true
 		limit := c.peer.maxHeaderList
@@ -141,7 +141,7 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 		s.recv.last = time.Now()
 	}
 	c.streams[s.id] = s
-	prio, hasPrio := c.priorityLocked(s)
+	prio, hasPrio := c.priorityLocked(s, req.Priority)
 	hasBody := s.info.length != 0 || s.info.tunnel
 	inline := small != nil && c.takeAllLocked(s, len(small))
 	if !hasBody || inline {
@@ -151,12 +151,16 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 	}
 	ping, pings := c.startPingLocked()
 	aside := c.uploads > 0 && s.ctx.Done() != nil
+	uploads := s.upload == uploadRunning
+	if uploads {
+		c.busy++
+	}
 
 	// Hand over hand: identifiers must go out in order, but encoding need not
 	// hold up the reader.
 	c.wmu.Lock()
 	c.mu.Unlock()
-	c.appendHeaders(s, prio, hasPrio, !hasBody)
+	c.appendHeaders(s, req, prio, hasPrio, !hasBody)
 	if inline {
 		c.appendSmall(s.id, small)
 	}
@@ -169,19 +173,18 @@ func (c *ClientConn) open(s *stream, small []byte) error {
 	} else {
 		c.flush(s.ctx)
 	}
-	if s.upload == uploadRunning {
-		c.enter()
+	if uploads {
 		go s.sendBody()
 	}
 	return nil
 }
 
 // priorityLocked is the priority of s's HEADERS, if they have one.
-func (c *ClientConn) priorityLocked(s *stream) (p Priority, ok bool) {
-	if s.req.Priority == nil {
+func (c *ClientConn) priorityLocked(s *stream, own *Priority) (p Priority, ok bool) {
+	if own == nil {
 		return p, false
 	}
-	p = *s.req.Priority
+	p = *own
 	if c.cfg.PriorityTree {
 		p.Dependency = c.priorities.add(s.id, p.Weight)
 	}
@@ -193,8 +196,8 @@ func (s *stream) await() (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(s.ctx)
 	s.traceWritten(trace)
 	var held <-chan time.Time
-	if s.info.expect {
-		t := time.NewTimer(s.req.ExpectContinue)
+	if s.info.expect > 0 {
+		t := time.NewTimer(s.info.expect)
 		defer t.Stop()
 		held = t.C
 		if trace != nil && trace.Wait100Continue != nil {
@@ -226,7 +229,7 @@ func (s *stream) traceWritten(trace *httptrace.ClientTrace) {
 	if trace.WroteHeaders != nil {
 		trace.WroteHeaders()
 	}
-	if trace.WroteRequest != nil && s.sendWake == nil {
+	if trace.WroteRequest != nil && !s.info.streams {
 		trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}
 }

@@ -8,12 +8,11 @@ import (
 
 // A stream is one request and its response: one allocation, Response included.
 type stream struct {
-	c   *ClientConn
-	ctx context.Context
-	req *Request
-	id  uint32 // set with HEADERS
-
-	info requestInfo // constant
+	c    *ClientConn
+	ctx  context.Context // constant, as the next two
+	http *http.Request
+	info requestInfo
+	id   uint32 // set with HEADERS
 
 	// wake has a token when there is something new for the goroutine that
 	// waits for the response or reads its body. The reader puts it there last.
@@ -156,7 +155,7 @@ func (c *ClientConn) stopUploadLocked(s *stream) {
 
 // closeReqBody closes the request's body, once.
 func (s *stream) closeReqBody() {
-	if b := s.req.HTTP.Body; b != nil && s.reqBodyClosed.CompareAndSwap(false, true) {
+	if b := s.http.Body; b != nil && s.reqBodyClosed.CompareAndSwap(false, true) {
 		b.Close()
 	}
 }

@@ -16,19 +16,19 @@ const smallBody = 16 << 10
 
 // readSmallBody reads a body that is small and in memory, or returns nil.
 func (s *stream) readSmallBody() ([]byte, error) {
-	r := s.req.HTTP
-	if s.info.length <= 0 || s.info.length > smallBody || s.info.expect || len(r.Trailer) > 0 || !isInMemory(r.Body) {
+	r := s.http
+	if s.info.length <= 0 || s.info.length > smallBody || s.info.expect > 0 || len(r.Trailer) > 0 || !isInMemory(r.Body) {
 		return nil, nil
 	}
-	b := make([]byte, s.info.length)
-	if _, err := io.ReadFull(r.Body, b); err != nil {
+	b := make([]byte, s.info.length+1) // room to see it go on
+	switch n, err := io.ReadFull(r.Body, b); {
+	case err == nil:
+		return nil, errBodyTooLong
+	case int64(n) < s.info.length:
 		return nil, errBodyTooShort
 	}
-	if n, _ := r.Body.Read(make([]byte, 1)); n > 0 {
-		return nil, errBodyTooLong
-	}
 	s.closeReqBody()
-	return b, nil
+	return b[:s.info.length], nil
 }
 
 var (
@@ -84,9 +84,9 @@ func (s *stream) prepareUploadLocked(small []byte) {
 	if s.info.tunnel {
 		return
 	}
-	s.small = small
+	s.small, s.info.streams = small, true
 	s.upload = uploadRunning
-	if s.info.expect {
+	if s.info.expect > 0 {
 		s.upload = uploadHeld
 	}
 	s.c.uploads++
@@ -139,7 +139,7 @@ func (s *stream) copyBody(buf []byte) error {
 	}
 	c := s.c
 	left := s.info.length
-	trailer := s.req.HTTP.Trailer
+	trailer := s.http.Trailer
 	max := len(buf)
 	c.mu.Lock()
 	max = min(max, c.dataFrame())
@@ -184,7 +184,7 @@ func (s *stream) readBody(p []byte) (int, error) {
 	s.c.leave()
 	defer s.c.enter()
 	for range 100 {
-		if n, err := s.req.HTTP.Body.Read(p); n > 0 || err != nil {
+		if n, err := s.http.Body.Read(p); n > 0 || err != nil {
 			return n, err
 		}
 	}
@@ -225,7 +225,7 @@ func (s *stream) sendData(p []byte, end bool) error {
 
 // sendTrailers ends the stream with the request's trailers, if it has any.
 func (s *stream) sendTrailers() error {
-	trailer := s.req.HTTP.Trailer
+	trailer := s.http.Trailer
 	if len(trailer) == 0 {
 		return nil
 	}

@@ -63,6 +63,9 @@ type batch struct {
 	vec  [][]byte
 }
 
+// maxRecord is what one TLS record can carry.
+const maxRecord = 1 << 14
+
 // maxKeptBatch is the largest buffer that goes back to the pool.
 const maxKeptBatch = 128 << 10
 
@@ -251,6 +254,10 @@ func (c *ClientConn) writeBatch(b *batch) error {
 	if w, ok := c.conn.(interface{ WriteRecords([][]byte) error }); ok {
 		start := 0
 		for _, end := range b.ends {
+			// A frame can be longer than a TLS record (RFC 8446, section 5.1).
+			for ; end-start > maxRecord; start += maxRecord {
+				b.vec = append(b.vec, b.buf[start:start+maxRecord:start+maxRecord])
+			}
 			b.vec = append(b.vec, b.buf[start:end:end])
 			start = end
 		}
@@ -323,12 +330,26 @@ func (w *writeWatch) endLocked() { w.since, w.ctx = time.Time{}, nil }
 func (c *ClientConn) checkWrite() {
 	c.wmu.Lock()
 	w := &c.out.watch
-	if w.since.IsZero() || c.out.closed {
+	if w.since.IsZero() {
 		w.armed = false
 		c.wmu.Unlock()
 		return
 	}
 	stuck := time.Since(w.since)
+	if c.out.closed {
+		// Its write deadline should have ended it by now; not all have one.
+		force := stuck > 2*farewell
+		if force {
+			w.armed = false
+		} else {
+			w.timer.Reset(watchTick)
+		}
+		c.wmu.Unlock()
+		if force {
+			c.closeSocket(true)
+		}
+		return
+	}
 	giveUp := stuck >= c.cfg.Limits.writeStall() || stuck >= watchTick && w.ctx != nil && w.ctx.Err() != nil
 	if giveUp {
 		w.armed = false
