@@ -147,6 +147,9 @@ func pool(t *testing.T, opts Options[string, *fakeConn], f func(p *testPool)) {
 		if p.armed && p.reaper.Stop() {
 			t.Error("a closed pool has a timer")
 		}
+		if p.giveUp != nil && p.Stats().Dialing == 0 && p.giveUp.Stop() {
+			t.Error("a closed pool has a timer for what is stuck")
+		}
 		if _, _, err := p.Get(context.Background(), "a"); err != ErrPoolClosed {
 			t.Error(err)
 		}
@@ -313,10 +316,10 @@ func TestMostRecentlyUsedGoesFirst(t *testing.T) {
 		c1 := p.answer(p.wantDials("", 1)[0], 1)
 		p.get("a")
 		c2 := p.answer(p.wantDials("", 1)[0], 1)
-		c2.Release()
-		time.Sleep(time.Second)
 		c1.Release()
-		p.get("a").wantConn("the server has not closed this one yet", c1, true)
+		time.Sleep(time.Second)
+		c2.Release()
+		p.get("a").wantConn("the server has not closed this one yet", c2, true)
 	})
 }
 
@@ -442,6 +445,9 @@ func TestFailedConnectionLeavesAtOnce(t *testing.T) {
 		c1 := p.answer(p.wantDials("", 1)[0], 2)
 		c1.fail(errors.New("GOAWAY"))
 		p.wantStats("drains", Stats{Leaving: 1})
+		if p.tasks != 0 {
+			t.Error("which takes no goroutine")
+		}
 		g := p.get("a")
 		c2 := p.answer(p.wantDials("a new one beside it", 1)[0], 2)
 		g.wantConn("", c2, false)
@@ -796,4 +802,76 @@ func BenchmarkGet(b *testing.B) {
 		c, _, _ := p.Get(context.Background(), "a")
 		c.Release()
 	}
+}
+
+func TestNobodyOvertakes(t *testing.T) {
+	pool(t, Options[string, *fakeConn]{}, func(p *testPool) {
+		p.get("a")
+		c := p.answer(p.wantDials("", 1)[0], 1)
+		first := p.get("a")
+		c.mu.Lock()
+		c.slots = 2 // its hook has not been called yet
+		c.mu.Unlock()
+		if _, ok := p.Find(func(string, *fakeConn) bool { return true }); ok {
+			t.Error("a guest before the host's own")
+		}
+		second := p.get("a")
+		first.wantConn("it came first", c, true)
+		second.wantWaiting("it came second")
+	})
+}
+
+func TestFewerConnectionsThanDials(t *testing.T) {
+	pool(t, Options[string, *fakeConn]{MaxUnknown: func(string) int { return 6 }}, func(p *testPool) {
+		gets := []*get{p.get("a"), p.get("a"), p.get("a")}
+		ds := p.wantDials("HTTP/1.1 was expected", 3)
+		c := p.answer(ds[1], 10)
+		for _, g := range gets {
+			g.wantConn("it is HTTP/2", c, false)
+		}
+		if ds[0].ctx.Err() == nil || ds[2].ctx.Err() == nil {
+			t.Error("the other dials are not needed")
+		}
+	})
+}
+
+func TestResetForgetsTheWay(t *testing.T) {
+	pool(t, Options[string, *fakeConn]{MaxConns: six}, func(p *testPool) {
+		p.get("a")
+		p.answer(p.wantDials("", 1)[0], 1)
+		for range 3 {
+			p.get("a")
+		}
+		old := p.wantDials("HTTP/1.1", 3)
+		for _, d := range old {
+			d.stuck = true
+		}
+		p.Reset()
+		d := p.wantDials("through another proxy it may be HTTP/2", 1)[0]
+		p.answer(d, 1)
+		if late := p.answer(old[0], 1); late.closes == 0 {
+			t.Error("there is room, but it came the old way")
+		}
+		for _, d := range old[1:] {
+			p.answer(d, 1)
+		}
+	})
+}
+
+func TestCloseIdleCancelsUnwantedDials(t *testing.T) {
+	pool(t, Options[string, *fakeConn]{MaxConns: six}, func(p *testPool) {
+		p.get("a")
+		c := p.answer(p.wantDials("", 1)[0], 1)
+		g := p.get("a")
+		d := p.wantDials("", 1)[0]
+		c.Release()
+		g.wantConn("served before its dial has ended", c, true)
+		if d.ctx.Err() != nil {
+			t.Error("which may go on for the next one")
+		}
+		p.CloseIdle()
+		if d.ctx.Err() == nil {
+			t.Error("it is of no use now")
+		}
+	})
 }

@@ -177,11 +177,11 @@ var tokenChars = func() (t [256]bool) {
 	return t
 }()
 
-// isValue reports whether s may stand in a field value: nothing that another
-// reader could take for a line end or a string end (RFC 9110, section 5.5).
+// isValue reports whether s may stand in a field value: no control but a tab,
+// nothing that a reader could take for the end of the line (RFC 9110, section 5.5).
 func isValue(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c == '\r' || c == '\n' || c == 0 {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
 	}

@@ -34,7 +34,7 @@ func planRequest(req *Request) (p requestPlan, err error) {
 			return p, &FieldError{fmt.Sprintf("field name %.64q", f.Name), "not a token"}
 		}
 		if !isValue(f.Value) {
-			return p, &FieldError{fmt.Sprintf("value of %q", f.Name), "holds CR, LF or NUL"}
+			return p, &FieldError{fmt.Sprintf("value of %q", f.Name), "holds a control character"}
 		}
 		switch {
 		case strings.EqualFold(f.Name, "Host"):
