@@ -271,7 +271,7 @@ func (s *stream) closeBody() {
 		c.consumedLocked(nil, s.body.fail(ErrBodyClosed, true))
 	}
 	c.unlock()
-	c.flushIfWaiting(s)
+	c.flushAside()
 }
 
 // giveBack counts n bytes as consumed by the reader of s's body.
@@ -280,17 +280,7 @@ func (c *ClientConn) giveBack(s *stream, n int) {
 	c.consumedLocked(s, int64(n))
 	c.mu.Unlock()
 	if s != nil {
-		c.flushIfWaiting(s)
-	}
-}
-
-// flushIfWaiting sends what giving back window has put out, if anything.
-func (c *ClientConn) flushIfWaiting(s *stream) {
-	c.wmu.Lock()
-	waits := c.out.batch != nil && !c.out.writing
-	c.wmu.Unlock()
-	if waits {
-		c.flushFor(s.ctx)
+		c.flushAside()
 	}
 }
 

@@ -142,7 +142,7 @@ func (c *ClientConn) readFrame() error {
 }
 
 func (c *ClientConn) handleFrame(f *frame) error {
-	defer c.flushAnswers()
+	defer c.flushAside()
 	switch f.typ {
 	case frameHeaders:
 		c.reader.idleRun = 0
@@ -175,17 +175,6 @@ func (c *ClientConn) handleFrame(f *frame) error {
 	// PRIORITY means nothing to a client; unknown types are ignored (RFC 9113,
 	// section 5.5).
 	return c.countIdle()
-}
-
-// flushAnswers sends what handling a frame has put out. The reader never
-// writes itself: a server that waits for us to read would wait for ever.
-func (c *ClientConn) flushAnswers() {
-	c.wmu.Lock()
-	waits := c.out.batch != nil && !c.out.writing
-	c.wmu.Unlock()
-	if waits {
-		c.flushAside()
-	}
 }
 
 // countIdle counts a frame that moved nothing.
@@ -233,7 +222,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 		if _, err := src.Discard(size + pad); err != nil {
 			return err
 		}
-		c.flushAnswers()
+		c.flushAside()
 		return fault
 	}
 	if err := s.body.fill(src, size); err != nil {
@@ -248,7 +237,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 	if h.has(flagEndStream) {
 		fault = c.endBody(s)
 	}
-	c.flushAnswers()
+	c.flushAside()
 	return fault
 }
 

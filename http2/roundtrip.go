@@ -208,6 +208,9 @@ func (s *stream) await() (*http.Response, error) {
 	for {
 		select {
 		case <-s.wake:
+			if s.ctx.Err() != nil {
+				return nil, s.canceled() // it came first, whatever came with it
+			}
 			if resp, err := s.take(trace); resp != nil || err != nil {
 				return resp, err
 			}
@@ -215,10 +218,14 @@ func (s *stream) await() (*http.Response, error) {
 			held = nil
 			s.releaseBody()
 		case <-done:
-			err := &RequestError{StreamID: s.id, Err: s.ctx.Err()}
-			return nil, s.giveUp(err)
+			return nil, s.canceled()
 		}
 	}
+}
+
+// canceled ends s because its context has.
+func (s *stream) canceled() error {
+	return s.giveUp(&RequestError{StreamID: s.id, Err: s.ctx.Err()})
 }
 
 // traceWritten reports what has been put out to the trace.
@@ -262,9 +269,7 @@ func (s *stream) take(trace *httptrace.ClientTrace) (*http.Response, error) {
 // watchContext lets the context reset s from now on, when nobody may be
 // waiting in our code.
 func (s *stream) watchContext() {
-	stop := context.AfterFunc(s.ctx, func() {
-		s.giveUp(&RequestError{StreamID: s.id, Err: s.ctx.Err()})
-	})
+	stop := context.AfterFunc(s.ctx, func() { s.canceled() })
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if s.state == streamClosed {
@@ -302,13 +307,15 @@ func (s *stream) giveUp(err *RequestError) error {
 	c := s.c
 	c.mu.Lock()
 	if s.state == streamClosed {
+		if was, ok := s.err.(interface{ Unsent() bool }); ok {
+			err.unsent = was.Unsent()
+		}
 		c.consumedLocked(nil, s.body.fail(err, true))
-		c.unlock()
-		c.flushFor(nil)
-		return err
+	} else {
+		c.resetLocked(s, CodeCancel, err, true)
 	}
-	c.resetLocked(s, CodeCancel, err, true)
 	c.unlock()
-	c.flushFor(nil)
+	// Aside: whoever gives up must not wait for a server that does not read.
+	c.flushAside()
 	return err
 }

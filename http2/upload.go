@@ -119,7 +119,7 @@ func (s *stream) sendBody() {
 		c.mu.Lock()
 		c.resetLocked(s, CodeCancel, &RequestError{StreamID: s.id, Err: err}, true)
 		c.unlock()
-		c.flush(nil)
+		c.flushAside()
 	}
 	s.closeReqBody()
 	if t := httptrace.ContextClientTrace(s.ctx); t != nil && t.WroteRequest != nil {

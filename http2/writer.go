@@ -188,8 +188,9 @@ func (c *ClientConn) flush(ctx context.Context) {
 	c.writeLocked(ctx, maxRounds)
 }
 
-// flushAside is flush for a goroutine that must not block: the reader, and
-// callers while an upload may have filled the socket's buffer.
+// flushAside is flush for who must not block: the reader, since a server that
+// waits for us to read would wait for ever; callers who read, close or cancel;
+// and callers who send while an upload may have filled the socket's buffer.
 func (c *ClientConn) flushAside() {
 	c.wmu.Lock()
 	if c.out.writing || c.out.batch == nil {
@@ -281,19 +282,6 @@ func (c *ClientConn) waitHanded(offset uint64) {
 	for c.out.writing && c.out.err == nil && c.out.handed < offset {
 		c.out.written.Wait()
 	}
-}
-
-// flushFor is flush in the name of a request, or aside where the socket's
-// buffer may be full of an upload.
-func (c *ClientConn) flushFor(ctx context.Context) {
-	c.mu.Lock()
-	aside := c.uploads > 0 && (ctx == nil || ctx.Done() != nil)
-	c.mu.Unlock()
-	if aside {
-		c.flushAside()
-		return
-	}
-	c.flush(ctx)
 }
 
 // writeWatch notices a write that blocks too long. One timer a connection,
