@@ -510,7 +510,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%s round trip: %d of %d bytes, %v", coding, len(out), len(data), err)
 		}
 		whole.release()
-		if at := int(cut) % len(coded); at > 0 {
+		if at := int(cut) % max(1, len(coded)); at > 0 {
 			d := newDecoder(bytes.NewReader(coded[:at]), list[:1], &bodyLimit{})
 			if _, err := io.ReadAll(d); err == nil {
 				t.Errorf("%s cut to %d of %d ends well", coding, at, len(coded))

@@ -118,8 +118,10 @@ func (f *fakeFloor) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (f *fakeFloor) answer(req *http.Request, c *fakeCall, a fakeAnswer, id string) (*http.Response, error) {
+	var once sync.Once
+	closeBody := func() { once.Do(func() { closeRequestBody(req) }) }
 	fail := func(err error) (*http.Response, error) {
-		closeRequestBody(req)
+		closeBody()
 		f.finish(c, err)
 		return nil, err
 	}
@@ -128,7 +130,7 @@ func (f *fakeFloor) answer(req *http.Request, c *fakeCall, a fakeAnswer, id stri
 		if err != nil {
 			return fail(err)
 		}
-		req.Body.Close()
+		closeBody()
 		f.mu.Lock()
 		f.bodies[id] = b
 		f.mu.Unlock()
@@ -145,9 +147,7 @@ func (f *fakeFloor) answer(req *http.Request, c *fakeCall, a fakeAnswer, id stri
 	if a.err != nil {
 		return fail(a.err)
 	}
-	if req.Body != nil {
-		req.Body.Close()
-	}
+	closeBody()
 	status := a.status
 	if status == 0 {
 		status = 200

@@ -107,7 +107,7 @@ func planOf(i *impersonate.RequestInfo) plan {
 // begin sets the chain up for the first hop.
 func (f *fetch) begin(req *http.Request) {
 	f.chain = chain{referrer: f.plan.referrer, policy: f.plan.policy}
-	if r := req.Header.Get("Referer"); r != "" {
+	if r := firstOf(req).Header.Get("Referer"); r != "" {
 		f.chain.referrer, _ = url.Parse(r)
 		f.chain.ownReferer = true
 	}
@@ -127,7 +127,6 @@ func (f *fetch) replay(req *http.Request) {
 	for i := len(urls) - 1; i >= 0; i-- {
 		f.enterHop(urls[i])
 	}
-	f.chain.ownReferer = firstOf(req).Header.Get("Referer") != ""
 }
 
 // enterHop moves the chain to the next URL: Fetch standard, HTTP-redirect

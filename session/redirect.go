@@ -164,6 +164,9 @@ func resolveLocation(base *url.URL, location string) (*url.URL, error) {
 	if err != nil {
 		return nil, &InvalidRequestError{Part: "Location", Reason: urlReason(err)}
 	}
+	if ref.Host == "" && strings.HasPrefix(strings.ReplaceAll(strings.TrimPrefix(path, ref.Scheme+":"), `\`, "/"), "//") {
+		return nil, &InvalidRequestError{Part: "Location", Reason: "no host"}
+	}
 	to := base.ResolveReference(ref)
 	to.Scheme = strings.ToLower(to.Scheme)
 	if to.Scheme != "http" && to.Scheme != "https" {
