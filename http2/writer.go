@@ -339,11 +339,7 @@ func (c *ClientConn) checkWrite() {
 		return
 	}
 	giveUp := stuck >= c.cfg.Limits.writeStall() || stuck >= watchTick && w.ctx != nil && w.ctx.Err() != nil
-	if giveUp {
-		w.armed = false
-	} else {
-		w.timer.Reset(watchTick)
-	}
+	w.timer.Reset(watchTick)
 	c.wmu.Unlock()
 	if giveUp {
 		c.end(&ConnError{Code: CodeNo, Err: errWriteStalled}, CodeNo)

@@ -1,0 +1,57 @@
+package http2
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// An idle connection is one goroutine and no large buffer.
+func TestIdleConnectionIsSmall(t *testing.T) {
+	const conns = 200
+	measure := func() (heap uint64, goroutines int) {
+		for range 3 {
+			runtime.GC()
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc, runtime.NumGoroutine()
+	}
+	pipes := make([]*recordConn, conns)
+	for i := range pipes {
+		pipes[i] = newRecordConn()
+	}
+	all := make([]*ClientConn, conns)
+	heap, goroutines := measure()
+	for i := range all {
+		c, err := NewClientConn(pipes[i], chromeish())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = c
+		pipes[i].in <- appendFrameHeader(nil, 0, frameSettings, 0, 0)
+		pipes[i].in <- append(append(appendFrameHeader(nil, 12000, 0xfe, 0, 0), make([]byte, 12000)...),
+			appendFrameHeader(nil, 0, frameSettings, 0, 0)...)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for _, p := range pipes {
+		for acks := 0; acks < 3 && time.Now().Before(deadline); runtime.Gosched() {
+			p.mu.Lock()
+			acks = len(p.records)
+			p.mu.Unlock()
+		}
+	}
+	after, now := measure()
+	if per := (int64(after) - int64(heap)) / conns; per > 10<<10 {
+		t.Errorf("an idle connection takes %d bytes of heap, want at most 10 kB", per)
+	} else {
+		t.Logf("%d bytes of heap each", per)
+	}
+	if now-goroutines > conns {
+		t.Errorf("%d goroutines for %d connections", now-goroutines, conns)
+	}
+	for _, c := range all {
+		c.Close()
+		<-c.Done()
+	}
+}
