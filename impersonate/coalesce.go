@@ -1,11 +1,13 @@
 package impersonate
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"sync"
+	"weak"
 
 	"github.com/guise-http/guise/fingerprints"
 )
@@ -19,7 +21,6 @@ type connKey struct {
 	partition string // by top-level site
 	anonymous bool   // no credentials
 	websocket bool   // a connection of its own protocol offer
-	own       bool   // never through coalescing: the server said 421
 }
 
 // habits are a browser family's rules for sharing connections.
@@ -83,7 +84,7 @@ func (c *call) setKey(websocket bool) error {
 
 // partition is the part of the key that keeps top-level sites apart.
 func (h habits) partition(c *call) string {
-	site := siteOf(c.target.host)
+	site := c.t.sites.of(c.target.host)
 	top := c.info.TopLevel
 	if top == "" {
 		return site
@@ -98,13 +99,37 @@ func (h habits) partition(c *call) string {
 	case fingerprints.Document:
 	default:
 		if d := c.info.Document; d != nil {
-			frame = siteOf(d.Hostname())
+			frame = c.t.sites.of(d.Hostname())
 		}
 	}
 	if frame != top {
 		return top + " cross-site"
 	}
 	return top
+}
+
+// sites remembers the registrable domains of hosts: looking them up costs more
+// than all else that is done before a request is sent.
+type sites struct {
+	mu    sync.RWMutex // guards known
+	known map[string]string
+}
+
+func (s *sites) of(host string) string {
+	s.mu.RLock()
+	site, ok := s.known[host]
+	s.mu.RUnlock()
+	if ok {
+		return site
+	}
+	site = siteOf(host)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxOwners {
+		s.known = make(map[string]string)
+	}
+	s.known[host] = site
+	return site
 }
 
 // relation is Sec-Fetch-Site for a request from a document (Fetch Metadata,
@@ -130,9 +155,11 @@ type owners struct {
 	hosts map[connKey]owner
 }
 
-// An owner says where the requests of a key go.
+// An owner says where the requests of a key go. It does not keep a connection
+// that is gone in memory.
 type owner struct {
-	conn *clientConn // of another key; nil = a connection of its own
+	conn   weak.Pointer[clientConn] // of another key
+	shared bool                     // conn is set; else a connection of its own
 }
 
 // maxOwners bounds what a session that visits many hosts remembers.
@@ -170,51 +197,58 @@ func (o *owners) drop(key connKey) {
 // may serve c; nil if c needs one of its own.
 func (t *Transport) coalesced(c *call) *clientConn {
 	// Behind a proxy the address is the proxy's to know.
-	if !t.habits.coalesce || c.key.scheme != "https" || c.key.proxy != "" || c.key.websocket || c.key.own {
+	if !t.habits.coalesce || c.key.scheme != "https" || c.key.proxy != "" || c.key.websocket {
 		return nil
 	}
 	if known, ok := t.owners.get(c.key); ok {
-		if known.conn == nil {
+		if !known.shared {
 			return nil
 		}
-		if known.conn.Err() == nil && known.conn.Reserve() == nil {
-			return known.conn
+		if cc := known.conn.Value(); cc != nil && t.take(c.ctx, cc) {
+			return cc
 		}
 		t.owners.drop(c.key)
 	}
-	mayServe := func(key connKey, cc *clientConn) bool { return cc.mayServe(c.key) }
-	addrs := t.addressesFor(c, mayServe)
-	if addrs == nil {
-		return nil
-	}
-	cc, ok := t.pool.Find(func(key connKey, cc *clientConn) bool {
-		return mayServe(key, cc) && cc.isAt(addrs)
-	})
-	if !ok {
-		t.owners.set(c.key, owner{})
-		return nil
-	}
-	if cc.key != c.key {
-		t.owners.set(c.key, owner{conn: cc})
-	}
-	return cc
+	return t.findOwner(c.ctx, c.key)
 }
 
-// addressesFor resolves c's host if any connection's certificate covers it.
-func (t *Transport) addressesFor(c *call, mayServe func(connKey, *clientConn) bool) []netip.Addr {
+// take reserves a slot of cc, in turn with the requests of its own key.
+func (t *Transport) take(ctx context.Context, cc *clientConn) bool {
+	if cc.Err() != nil {
+		return false
+	}
+	got, _, err := t.pool.Get(ctx, cc.key)
+	if err != nil {
+		return false // the Get of the request's own key will say why
+	}
+	if got != cc {
+		got.Release() // it ended meanwhile; what followed it was not looked at
+	}
+	return got == cc
+}
+
+// findOwner looks for a connection of another host that may serve key.
+func (t *Transport) findOwner(ctx context.Context, key connKey) *clientConn {
 	candidate := false
-	t.pool.Find(func(key connKey, cc *clientConn) bool {
-		candidate = candidate || key != c.key && mayServe(key, cc)
+	t.pool.Find(func(k connKey, cc *clientConn) bool {
+		candidate = candidate || k != key && cc.mayServe(key)
 		return false
 	})
 	if !candidate || t.opts.DialContext != nil && t.opts.LookupNetIP == nil {
 		return nil
 	}
-	addrs, err := t.lookup(c.ctx, c.key.host)
+	addrs, err := t.lookup(ctx, key.host)
 	if err != nil {
 		return nil // the dial will say so
 	}
-	return addrs
+	cc, ok := t.pool.Find(func(k connKey, cc *clientConn) bool {
+		return k != key && cc.mayServe(key) && cc.isAt(addrs)
+	})
+	if !ok {
+		return nil
+	}
+	t.owners.set(key, owner{conn: weak.Make(cc), shared: true})
+	return cc
 }
 
 // mayServe reports whether requests of another key could share cc, its address
@@ -247,10 +281,10 @@ func (cc *clientConn) isAt(addrs []netip.Addr) bool {
 // 421 means that this one should not (RFC 9110, section 15.5.20). It returns
 // nil if the request has been made ready for a connection of its own.
 func (t *Transport) misdirected(c *call, resp *http.Response) *http.Response {
-	if resp.StatusCode != http.StatusMisdirectedRequest || c.key.own || !t.habits.coalesce {
+	if resp.StatusCode != http.StatusMisdirectedRequest || !t.habits.coalesce {
 		return resp
 	}
-	if known, ok := t.owners.get(c.key); !ok || known.conn == nil {
+	if known, ok := t.owners.get(c.key); !ok || !known.shared {
 		return resp
 	}
 	if !t.life.isOpen() || c.rewind() != nil {
@@ -260,7 +294,6 @@ func (t *Transport) misdirected(c *call, resp *http.Response) *http.Response {
 	resp.Body.Close()
 	c.stopWait()
 	t.owners.set(c.key, owner{})
-	c.key.own = true
 	t.count.retries.Add(1)
 	return nil
 }

@@ -2,6 +2,8 @@ package impersonate
 
 import (
 	"net/textproto"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,39 +16,39 @@ type slotKind uint8
 
 const (
 	slotConst  slotKind = iota // the profile
-	slotStar                   // the page's own fields stand here
 	slotHost                   // HTTP/1.1 only
 	slotLength                 // content-length
+	slotTrailer
 	slotCookie
 	slotOrigin
 	slotReferer
 	slotStorageAccess
-	slotHint // a high-entropy client hint: sent if the origin asked for it
 )
 
-var slotKinds = map[string]slotKind{
-	"*":                             slotStar,
-	"host":                          slotHost,
-	"content-length":                slotLength,
-	"cookie":                        slotCookie,
-	"origin":                        slotOrigin,
-	"referer":                       slotReferer,
-	"sec-fetch-storage-access":      slotStorageAccess,
-	"sec-ch-ua-arch":                slotHint,
-	"sec-ch-ua-bitness":             slotHint,
-	"sec-ch-ua-form-factors":        slotHint,
-	"sec-ch-ua-full-version":        slotHint,
-	"sec-ch-ua-full-version-list":   slotHint,
-	"sec-ch-ua-model":               slotHint,
-	"sec-ch-ua-platform-version":    slotHint,
-	"sec-ch-ua-wow64":               slotHint,
-	"sec-ch-prefers-color-scheme":   slotHint,
-	"sec-ch-prefers-reduced-motion": slotHint,
+func kindOf(lower string) slotKind {
+	switch lower {
+	case "host":
+		return slotHost
+	case "content-length":
+		return slotLength
+	case "trailer":
+		return slotTrailer
+	case "cookie":
+		return slotCookie
+	case "origin":
+		return slotOrigin
+	case "referer":
+		return slotReferer
+	case "sec-fetch-storage-access":
+		return slotStorageAccess
+	}
+	return slotConst
 }
 
 // A slot is one place in the header of a kind of request.
 type slot struct {
 	kind  slotKind
+	hint  bool   // a client hint, sent if the origin asked for it
 	name  string // as it is sent: lower case on HTTP/2, the profile's spelling on HTTP/1.1
 	key   string // in http.Header
 	lower string
@@ -56,18 +58,24 @@ type slot struct {
 // A form is a fingerprints.Form, ready to be filled: the shape of one kind of
 // request.
 type form struct {
-	pseudo []string
-	slots  []slot
-	index  map[string]int // http.Header key -> slot
-
+	shape    *fingerprints.Form
+	h2       bool
+	pseudo   []string
 	priority *http2.Priority
 	update   string        // PRIORITY_UPDATE
 	wait     time.Duration // for the server's SETTINGS
+	plain    []slot        // for a request that brings no fields
+
+	mu     sync.RWMutex      // guards orders
+	orders map[string][]slot // by the fields that the request brings
 }
 
-// maxForms bounds the cache: a method or kind is the caller's, so there is no
-// end of them.
-const maxForms = 1024
+// Bounds of the caches: methods, kinds and field names are the caller's, so
+// there is no end of them.
+const (
+	maxForms  = 1024
+	maxOrders = 256
+)
 
 // forms compiles forms once per kind of request.
 type forms struct {
@@ -103,22 +111,9 @@ func (f *forms) lookup(r *fingerprints.Request) (*form, error) {
 }
 
 func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form {
-	made := &form{
-		pseudo: shape.Pseudo,
-		slots:  make([]slot, 0, len(shape.Fields)+3),
-		index:  make(map[string]int, len(shape.Fields)+3),
-	}
-	if !r.HTTP2 && (len(shape.Fields) == 0 || shape.Fields[0].Name != "host") && !hasField(shape, "host") {
-		// RFC 9112, section 3.2; every browser sends it first.
-		made.add(fingerprints.FormField{Name: "host", Spell: "Host"}, false)
-	}
-	for _, field := range shape.Fields {
-		made.add(field, r.HTTP2)
-	}
-	if _, ok := made.index["*"]; !ok {
-		made.add(fingerprints.FormField{Name: "*"}, r.HTTP2)
-	}
 	h2 := &f.profile.HTTP2
+	made := &form{shape: shape, h2: r.HTTP2, pseudo: shape.Pseudo}
+	made.plain = made.arrange(nil)
 	if shape.Weight > 0 {
 		made.priority = &http2.Priority{Weight: shape.Weight, Exclusive: h2.Priority.Exclusive}
 	}
@@ -131,31 +126,66 @@ func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form
 	return made
 }
 
-func hasField(shape *fingerprints.Form, name string) bool {
-	for i := range shape.Fields {
-		if shape.Fields[i].Name == name {
-			return true
-		}
+// arrange makes the slots of a request that brings the fields of own, sorted
+// lower-case names.
+func (f *form) arrange(own []string) []slot {
+	fields := f.shape.Arrange(own...)
+	slots := make([]slot, 0, len(fields)+1)
+	if !f.h2 && !slices.ContainsFunc(fields, func(x fingerprints.FormField) bool { return x.Name == "host" }) {
+		// RFC 9112, section 3.2; every browser sends it first.
+		slots = append(slots, slot{kind: slotHost, name: "Host", key: "Host", lower: "host"})
 	}
-	return false
+	for _, x := range fields {
+		s := slot{
+			kind:  kindOf(x.Name),
+			hint:  x.Hint,
+			name:  x.Name,
+			key:   textproto.CanonicalMIMEHeaderKey(x.Name),
+			lower: x.Name,
+			value: x.Value,
+		}
+		if f.h2 && (s.kind == slotHost || isHopByHop(s.key)) {
+			continue // RFC 9113, section 8.2.2
+		}
+		if !f.h2 && x.Spell != "" {
+			s.name = x.Spell
+		}
+		slots = append(slots, s)
+	}
+	return slots
 }
 
-func (f *form) add(field fingerprints.FormField, h2 bool) {
-	s := slot{
-		kind:  slotKinds[field.Name],
-		name:  field.Name,
-		lower: field.Name,
-		key:   textproto.CanonicalMIMEHeaderKey(field.Name),
-		value: field.Value,
+// order returns the slots for a request that brings the fields of keys, which
+// are sorted http.Header keys.
+func (f *form) order(keys []string) []slot {
+	if len(keys) == 0 {
+		return f.plain
 	}
-	if h2 && (s.kind == slotHost || isHopByHop(s.key)) {
-		return // RFC 9113, section 8.2.2
+	var buffer [256]byte
+	id := buffer[:0]
+	for _, k := range keys {
+		id = append(append(id, k...), '\n')
 	}
-	if !h2 && field.Spell != "" {
-		s.name = field.Spell
+	f.mu.RLock()
+	slots, ok := f.orders[string(id)]
+	f.mu.RUnlock()
+	if ok {
+		return slots
 	}
-	f.index[s.key] = len(f.slots)
-	f.slots = append(f.slots, s)
+	own := make([]string, len(keys))
+	for i, k := range keys {
+		own[i] = strings.ToLower(k)
+	}
+	slots = f.arrange(own)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.orders == nil {
+		f.orders = make(map[string][]slot)
+	}
+	if len(f.orders) < maxOrders {
+		f.orders[string(id)] = slots
+	}
+	return slots
 }
 
 // isHopByHop reports whether an http.Header key names a field that belongs to

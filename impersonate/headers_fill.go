@@ -20,24 +20,23 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 		}
 	}
 	first := len(dst)
-	header := c.header
-	own := c.own(f, h2)
-	for i := range f.slots {
-		s := &f.slots[i]
-		if s.kind == slotStar {
-			dst = appendOwn(dst, own, c, h2)
-			continue
-		}
-		if s.kind == slotHost {
+	var buffer [24]string
+	slots := f.order(c.brings(buffer[:0], h2))
+	for i := range slots {
+		s := &slots[i]
+		switch s.kind {
+		case slotHost:
 			dst = append(dst, field{Name: s.name, Value: c.host})
 			continue
-		}
-		if s.kind == slotLength {
+		case slotLength:
 			dst = c.appendLength(dst, s.name, h2)
 			continue
+		case slotTrailer:
+			dst = append(dst, field{Name: s.name, Value: c.trailers()})
+			continue
 		}
-		if len(header) > 0 {
-			if values, ok := header[s.key]; ok {
+		if len(c.header) > 0 {
+			if values, ok := c.header[s.key]; ok {
 				dst = c.appendValues(dst, s, values, h2)
 				continue
 			}
@@ -51,6 +50,35 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 		reorder(dst[first:], order)
 	}
 	return dst
+}
+
+// brings appends the keys of the fields that the request brings, sorted: a
+// map has no order that could be kept.
+func (c *call) brings(keys []string, h2 bool) []string {
+	for key, values := range c.header {
+		if len(values) > 0 && isSent(key, h2) {
+			keys = append(keys, key)
+		}
+	}
+	add := func(key, value string) {
+		if _, ok := c.header[key]; value != "" && !ok {
+			keys = append(keys, key)
+		}
+	}
+	add("Origin", c.info.Origin)
+	add("Referer", c.info.Referer)
+	add("Sec-Fetch-Storage-Access", c.info.StorageAccess)
+	for _, hint := range c.info.ClientHints {
+		add(textproto.CanonicalMIMEHeaderKey(hint), hint)
+	}
+	if c.saysLength(h2) {
+		keys = append(keys, "Content-Length")
+	}
+	if len(c.req.Trailer) > 0 {
+		keys = append(keys, "Trailer")
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func (c *call) pseudo(name string) string {
@@ -75,14 +103,12 @@ func (c *call) value(s *slot) string {
 		return c.info.Referer
 	case slotStorageAccess:
 		return c.info.StorageAccess
-	case slotHint:
-		if !slices.Contains(c.info.ClientHints, s.lower) {
-			return ""
-		}
-	case slotConst:
-		if c.req.Close && s.key == "Connection" {
-			return "close"
-		}
+	}
+	if s.hint && !slices.Contains(c.info.ClientHints, s.lower) {
+		return ""
+	}
+	if c.req.Close && s.key == "Connection" {
+		return "close"
 	}
 	return s.value
 }
@@ -131,21 +157,35 @@ func (c *call) appendCookie(dst []field, name string, values []string, h2 bool) 
 	return dst
 }
 
-// appendLength says how long the body is (RFC 9110, section 8.6). Browsers
-// never send a body of unknown length on HTTP/1.1; ours is chunked.
-func (c *call) appendLength(dst []field, name string, h2 bool) []field {
-	switch n := c.length(); {
-	case n > 0:
-		return append(dst, field{Name: name, Value: strconv.FormatInt(n, 10)})
-	case n == 0 && c.body == nil:
-		switch c.method {
-		case "POST", "PUT", "PATCH":
-			return append(dst, field{Name: name, Value: "0"})
-		}
-	case n < 0 && !h2:
-		return append(dst, field{Name: "Transfer-Encoding", Value: "chunked"})
+// saysLength reports whether the header says how long the body is (RFC 9110,
+// section 8.6).
+func (c *call) saysLength(h2 bool) bool {
+	if c.body == nil {
+		return c.method == "POST" || c.method == "PUT" || c.method == "PATCH"
 	}
-	return dst
+	return c.length() > 0 || !h2
+}
+
+// appendLength says how long the body is. Browsers never send a body of
+// unknown length on HTTP/1.1; ours is chunked.
+func (c *call) appendLength(dst []field, name string, h2 bool) []field {
+	if !c.saysLength(h2) {
+		return dst
+	}
+	if n := c.length(); n >= 0 {
+		return append(dst, field{Name: name, Value: strconv.FormatInt(n, 10)})
+	}
+	return append(dst, field{Name: "Transfer-Encoding", Value: "chunked"})
+}
+
+// trailers is the value of the Trailer field.
+func (c *call) trailers() string {
+	names := make([]string, 0, len(c.req.Trailer))
+	for name := range c.req.Trailer {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // length is the number of body bytes, or -1 if it is not known.
@@ -157,70 +197,6 @@ func (c *call) length() int64 {
 		return -1
 	}
 	return c.req.ContentLength
-}
-
-// An ownField is a field that the form has no place for.
-type ownField struct {
-	name   string
-	values []string
-}
-
-// own returns the fields for the page's own place, sorted by name because a
-// map has no order.
-func (c *call) own(f *form, h2 bool) []ownField {
-	var own []ownField
-	for key, values := range c.header {
-		if _, ok := f.index[key]; ok || !isSent(key, h2) || len(values) == 0 {
-			continue
-		}
-		own = append(own, ownField{c.spell(key, h2), values})
-	}
-	own = c.addHomeless(own, f, "Origin", c.info.Origin, h2)
-	own = c.addHomeless(own, f, "Referer", c.info.Referer, h2)
-	own = c.addHomeless(own, f, "Sec-Fetch-Storage-Access", c.info.StorageAccess, h2)
-	if len(c.req.Trailer) > 0 {
-		names := make([]string, 0, len(c.req.Trailer))
-		for name := range c.req.Trailer {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		own = append(own, ownField{c.spell("Trailer", h2), []string{strings.Join(names, ", ")}})
-	}
-	if _, ok := f.index["Content-Length"]; !ok && c.body != nil {
-		for _, l := range c.appendLength(nil, c.spell("Content-Length", h2), h2) {
-			own = append(own, ownField{l.Name, []string{l.Value}})
-		}
-	}
-	if len(own) > 1 {
-		slices.SortFunc(own, func(a, b ownField) int { return strings.Compare(a.name, b.name) })
-	}
-	return own
-}
-
-// addHomeless adds what the RequestInfo brings and the form has no slot for,
-// so that it is not lost.
-func (c *call) addHomeless(own []ownField, f *form, key, value string, h2 bool) []ownField {
-	if value == "" {
-		return own
-	}
-	if _, ok := f.index[key]; ok {
-		return own
-	}
-	if _, ok := c.header[key]; ok {
-		return own
-	}
-	return append(own, ownField{c.spell(key, h2), []string{value}})
-}
-
-// spell is how a field without a place in the form is written.
-func (c *call) spell(key string, h2 bool) string {
-	if h2 {
-		return strings.ToLower(key)
-	}
-	if s, ok := c.spelled[key]; ok {
-		return s
-	}
-	return key
 }
 
 // canonical returns h with canonical keys, and how the keys that were not
@@ -244,19 +220,6 @@ func canonical(h http.Header) (_ http.Header, spelled map[string]string) {
 		}
 	}
 	return made, spelled
-}
-
-func appendOwn(dst []field, own []ownField, c *call, h2 bool) []field {
-	for _, o := range own {
-		if strings.EqualFold(o.name, "cookie") {
-			dst = c.appendCookie(dst, o.name, o.values, h2)
-			continue
-		}
-		for _, v := range o.values {
-			dst = append(dst, field{Name: o.name, Value: textproto.TrimString(v)})
-		}
-	}
-	return dst
 }
 
 // isSent reports whether a field of the caller's header is put on the wire:

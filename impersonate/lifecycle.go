@@ -2,8 +2,11 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/guise-http/guise/internal/connpool"
 )
 
 // State is the state of a Transport.
@@ -239,10 +242,6 @@ func (t *Transport) drain(ctx context.Context) {
 	select {
 	case <-l.quiet:
 	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
-		t.pool.CloseNow()
 		timer := time.NewTimer(stuckGrace)
 		select {
 		case <-l.quiet:
@@ -250,21 +249,25 @@ func (t *Transport) drain(ctx context.Context) {
 		}
 		timer.Stop()
 	}
-	t.enterClosed()
+	var cut *connpool.CloseError
+	if errors.As(err, &cut) {
+		t.enterClosed(cut.Aborted)
+		return
+	}
+	t.enterClosed(0)
 }
 
-// enterClosed is the end: every request has an outcome now.
-func (t *Transport) enterClosed() {
+// enterClosed is the end: every request has an outcome now. cut is how many
+// requests were on connections that had to be aborted.
+func (t *Transport) enterClosed(cut int) {
 	l := &t.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state = Closed
 	l.stuck = l.active
-	if l.forced {
-		l.aborted += l.bodies
-	} else {
-		l.ok += uint64(l.bodies) // received in full, not yet read
-	}
+	aborted := min(l.bodies, max(0, cut-l.aborted))
+	l.aborted += aborted
+	l.ok += uint64(l.bodies - aborted) // received in full, not yet read
 	l.bodies = 0
 	l.force()
 	close(l.done)

@@ -18,6 +18,7 @@ type RequestInfo struct {
 	UserActivated bool              // Sec-Fetch-User: ?1
 	Redirected    bool              // a redirect came before
 	CrossRedirect bool              // a cross-origin hop came before
+	StartedCross  bool              // the chain's first request already went to another origin
 	FetchPriority string            // "", "high", "low"
 	Cache         string            // cache mode
 

@@ -24,6 +24,7 @@ type Transport struct {
 	forms   forms
 	pool    *connpool.Pool[connKey, *clientConn]
 	owners  owners
+	sites   sites
 	proxies proxyAuths
 
 	route atomic.Pointer[route] // where connections go; SetProxy replaces it
@@ -202,6 +203,8 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 		reused = true
 	} else if cc, reused, err = t.pool.Get(c.ctx, c.key); err != nil {
 		return nil, false, err
+	} else if !reused {
+		t.owners.set(c.key, owner{})
 	}
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: cc.net, Reused: reused, WasIdle: reused})

@@ -132,6 +132,7 @@ func (c *call) setKind(websocket bool) {
 		Credentials:   !i.Anonymous,
 		CrossRedirect: i.CrossRedirect,
 		Redirected:    i.Redirected,
+		StartedCross:  i.StartedCross,
 		FetchPriority: i.FetchPriority,
 		Cache:         i.Cache,
 	}

@@ -1,0 +1,142 @@
+package impersonate
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// Requests that may share a connection in one browser need not in another.
+func TestPartitions(t *testing.T) {
+	top, _ := url.Parse("https://www.example.com/")
+	frame, _ := url.Parse("https://ads.other.net/")
+	infos := map[string]RequestInfo{
+		"typed":         {Dest: fingerprints.Document, Site: fingerprints.SiteNone, Kind: "typed"},
+		"page":          {Dest: fingerprints.Image, Document: top, TopLevel: "example.com"},
+		"anonymous":     {Dest: fingerprints.Empty, Document: top, TopLevel: "example.com", Anonymous: true},
+		"other tab":     {Dest: fingerprints.Image, Document: frame, TopLevel: "other.net"},
+		"in the frame":  {Dest: fingerprints.Image, Document: frame, TopLevel: "example.com"},
+		"no credential": {Dest: fingerprints.Empty, Anonymous: true, TopLevel: "example.com"},
+	}
+	for _, c := range []struct {
+		browser, a, b string
+		same          bool
+	}{
+		{"chrome", "typed", "page", true},
+		{"firefox", "typed", "page", true},
+		{"chrome", "page", "anonymous", false},
+		{"firefox", "page", "anonymous", true},
+		{"chrome", "page", "other tab", false},
+		{"firefox", "page", "other tab", false},
+		{"chrome", "page", "in the frame", false},
+		{"firefox", "page", "in the frame", true},
+		{"chrome", "anonymous", "no credential", true},
+	} {
+		tr := transportAs(t, c.browser)
+		key := func(name string) connKey {
+			info := infos[name]
+			call, err := tr.newCall(newRequest(t, "GET", "https://www.example.com/", "", &info))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return call.key
+		}
+		if same := key(c.a) == key(c.b); same != c.same {
+			t.Errorf("%s: %q and %q share a connection = %v, want %v", c.browser, c.a, c.b, same, c.same)
+		}
+	}
+}
+
+// H34. The test certificate covers example.com and *.example.com.
+func TestCoalescing(t *testing.T) {
+	for _, c := range []struct {
+		browser, first, second string
+		proxy                  bool
+		dials                  uint64
+	}{
+		{browser: "firefox", first: "www.example.com", second: "img.example.com", dials: 1},
+		{browser: "chrome", first: "www.example.com", second: "img.example.com", dials: 1},
+		{browser: "safari", first: "www.example.com", second: "img.example.com", dials: 2},
+		{browser: "chrome", first: "www.example.com", second: "img.example.com", proxy: true, dials: 2},
+	} {
+		srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
+		_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+		p := profile(t, c.browser)
+		tr := newTransport(t, srv, func(o *Options) {
+			o.Profile, o.LookupNetIP = p, loopback
+			if c.proxy {
+				o.Proxy = "socks5://" + socksRelay(t, srv)
+			}
+		})
+		for range 2 {
+			for _, host := range []string{c.first, c.second} {
+				if _, body := do(t, tr, "GET", "https://"+host+":"+port, nil); body != host+":"+port {
+					t.Errorf("%s: served as %q", host, body)
+				}
+			}
+		}
+		if n := tr.Stats().Dials; n != c.dials {
+			t.Errorf("%+v: %d dials", c, n)
+		}
+	}
+}
+
+// socksRelay is a SOCKS5 proxy that connects to srv whatever it is asked for.
+func socksRelay(t *testing.T, srv *httptest.Server) string {
+	return scripted(t, nil, func(_ int, c net.Conn) {
+		buf := make([]byte, 512)
+		c.Read(buf)
+		c.Write([]byte{5, 0})
+		c.Read(buf)
+		c.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+		up, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			return
+		}
+		splice(c, c, up)
+	})
+}
+
+// A 421 from a shared connection sends the request to one of its own, once.
+func TestMisdirectedRequestGetsItsOwnConnection(t *testing.T) {
+	var mu sync.Mutex
+	shared := ""
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		if shared == "" {
+			shared = r.RemoteAddr
+		}
+		if r.Method == "POST" && r.RemoteAddr == shared || r.Method == "PUT" {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+			return
+		}
+		w.Write(b)
+	})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	tr := newTransport(t, srv, func(o *Options) { o.LookupNetIP = loopback })
+	do(t, tr, "GET", "https://www.example.com:"+port, nil)
+
+	once := io.MultiReader(strings.NewReader("once"))
+	if resp, _ := do(t, tr, "POST", "https://img.example.com:"+port, once); resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("status %d: a body that cannot be read again was sent again", resp.StatusCode)
+	}
+	resp, body := do(t, tr, "POST", "https://img.example.com:"+port, strings.NewReader("again"))
+	if resp.StatusCode != 200 || body != "again" {
+		t.Errorf("status %d, body %q", resp.StatusCode, body)
+	}
+	if resp, _ := do(t, tr, "PUT", "https://img.example.com:"+port, strings.NewReader("x")); resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	if s := tr.Stats(); s.Dials != 2 || s.Retries != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
