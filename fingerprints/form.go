@@ -17,8 +17,9 @@ type Form struct {
 	Weight   int         // HEADERS priority weight, 1..256; 0 = no priority block
 	Priority string      // value of the priority signal, also for PRIORITY_UPDATE; "" = none
 
-	table []string                 // HeaderList.Table
-	spell func(name string) string // HTTP1.Spell
+	table  []string                 // HeaderList.Table
+	sorted bool                     // a page's own fields go into the table by name, not in their order
+	spell  func(name string) string // HTTP1.Spell
 }
 
 // A FormField is one place in a Form.
@@ -103,7 +104,7 @@ func (p *Profile) Form(r Request, locale string) (*Form, error) {
 		}
 	}
 	vars := p.variables(&r, locale, f.Priority)
-	f.table, f.spell = list.Table, p.HTTP1.Spell
+	f.table, f.sorted, f.spell = list.Table, r.Kind != "xhr", p.HTTP1.Spell
 	for _, name := range list.Fields {
 		if name != tableFields {
 			f.addField(p, &r, vars, name)
@@ -138,6 +139,8 @@ func isOptionalHint(name string) bool {
 	switch name {
 	case "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform":
 		return false
+	case "device-memory", "dpr", "viewport-width", "width", "rtt", "downlink", "ect":
+		return true // from before hints had a prefix
 	}
 	return strings.HasPrefix(name, "sec-ch-")
 }

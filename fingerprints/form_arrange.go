@@ -21,21 +21,22 @@ func (f *Form) Arrange(own ...string) []FormField {
 		return f.arrangeInPlace(own)
 	}
 	// What a script may set goes through the table, wherever the browser's own
-	// value of that name would stand.
+	// value of that name would stand: fetch() sorts its list of headers first.
 	var page []string
 	for _, name := range own {
-		if !isForbidden(name) || f.index(name) < 0 {
+		if !slices.Contains(f.table, name) && (!isForbidden(name) || f.index(name) < 0) {
 			page = append(page, name)
 		}
 	}
-	slices.Sort(page)
-	page = slices.Compact(page)
+	if f.sorted {
+		slices.Sort(page)
+	}
 	var names []string
 	for _, name := range f.table {
 		switch i := f.index(name); {
 		case name == ownFields:
 			names = append(names, page...)
-		case !slices.Contains(page, name) && (slices.Contains(own, name) || f.Fields[i].isSent()):
+		case slices.Contains(own, name) || f.Fields[i].isSent():
 			names = append(names, name)
 		}
 	}
@@ -94,7 +95,7 @@ func isForbidden(name string) bool {
 		"referer", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "via":
 		return true
 	}
-	// Not forbidden by the standard, but only ever set by the browser itself.
+	// Not forbidden by the standard, but set by the browser's network stack.
 	return strings.HasPrefix(name, "sec-") || strings.HasPrefix(name, "proxy-") ||
-		name == "priority" || name == "upgrade-insecure-requests"
+		name == "priority" || name == "upgrade-insecure-requests" || name == "range"
 }

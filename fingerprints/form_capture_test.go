@@ -67,10 +67,24 @@ func (c *capturedRequest) own() map[string]string {
 			out[name] = v
 		}
 	}
-	if strings.HasSuffix(c.Path, "fetch-headers") && c.Method == "GET" {
-		out["accept"] = c.value("accept")
+	page := pageFields[c.Path]
+	for _, f := range c.Fields {
+		if isOptionalHint(f[0]) || slices.Contains(page, f[0]) {
+			out[f[0]] = f[1]
+		}
 	}
 	return out
+}
+
+// pageFields are the fields that scripts of the captured pages set, in their order.
+var pageFields = map[string][]string{
+	"/k/fetch-headers": {"x-requested-with", "authorization", "x-a", "accept"},
+	"/k/f1":            {"accept", "pragma", "content-type"},
+	"/k/f2":            {"x-zebra", "x-b", "x-c", "x-d", "x-e", "x-f", "x-api-key", "cache-control"},
+	"/k/f3":            {"range"},
+	"/k/f4":            {"accept-language", "if-none-match"},
+	"/k/x1":            {"x-zebra", "x-csrf-token", "x-api-key", "accept", "pragma"},
+	"/k/x2":            {"traceparent", "tracestate", "x-client-version", "x-goog-api-key", "x-long-header-name-for-hash-testing"},
 }
 
 // kinds maps the end of a captured path to the kind of request; the rest follows
@@ -100,6 +114,11 @@ var kinds = []struct {
 	{"/fetch-cache-no-cache", func(r *Request) { r.Cache = "no-cache" }},
 	{"/fetch-priority-high", func(r *Request) { r.FetchPriority = "high" }},
 	{"/fetch-priority-low", func(r *Request) { r.FetchPriority = "low" }},
+	{"/k/f4", func(r *Request) { r.Cache = "no-cache" }}, // what the page's own If-None-Match makes of it
+	{"/k/f3", func(r *Request) { r.Range = true }},
+	{"/k/x1", kind("xhr")},
+	{"/k/x2", kind("xhr")},
+	{"/k/formpost", kind("form")},
 	{"/img-high.png", func(r *Request) { r.FetchPriority = "high" }},
 	{"/img-low.png", func(r *Request) { r.FetchPriority = "low" }},
 	{"/multipart", kind("form")},
@@ -177,9 +196,9 @@ func (c *capturedRequest) locale() string {
 // wire is the field list that a Form makes of the request.
 func wire(f *Form, c *capturedRequest) [][2]string {
 	own := c.own()
-	var names []string
-	for _, field := range c.Fields { // in the page's order
-		if name := strings.ToLower(field[0]); own[name] != "" {
+	names := slices.Clone(pageFields[c.Path])
+	for _, field := range c.Fields {
+		if name := strings.ToLower(field[0]); own[name] != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -189,7 +208,7 @@ func wire(f *Form, c *capturedRequest) [][2]string {
 		if own[field.Name] != "" {
 			v = own[field.Name]
 		}
-		if v == "" || field.Hint {
+		if v == "" || field.Hint && own[field.Name] == "" {
 			continue
 		}
 		name := field.Name

@@ -72,6 +72,7 @@ type Request struct {
 
 	User          bool   // user activated: Sec-Fetch-User: ?1
 	Body          bool   // has a request body
+	Range         bool   // has a Range field of its own
 	Credentials   bool   // cookies may be sent
 	CrossRedirect bool   // a redirect that led here changed the origin
 	Redirected    bool   // any redirect came before this one
@@ -92,6 +93,7 @@ type When struct {
 	Kind          []string `json:"kind,omitempty"`
 	User          *bool    `json:"user,omitempty"`
 	Body          *bool    `json:"body,omitempty"`
+	Range         *bool    `json:"range,omitempty"`
 	Credentials   *bool    `json:"credentials,omitempty"`
 	CrossRedirect *bool    `json:"cross_redirect,omitempty"`
 	Redirected    *bool    `json:"redirected,omitempty"`

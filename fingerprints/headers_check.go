@@ -162,6 +162,6 @@ func isMethod(s string) bool {
 // isAlways reports whether w matches every request.
 func (w *When) isAlways() bool {
 	return w.Proto == "" && w.Secure == nil && len(w.Method)+len(w.Dest)+len(w.Mode)+len(w.Site)+len(w.Kind) == 0 &&
-		w.User == nil && w.Body == nil && w.Credentials == nil && w.CrossRedirect == nil && w.Redirected == nil &&
+		w.User == nil && w.Body == nil && w.Range == nil && w.Credentials == nil && w.CrossRedirect == nil && w.Redirected == nil &&
 		w.StartedCross == nil && len(w.FetchPriority)+len(w.Cache) == 0
 }

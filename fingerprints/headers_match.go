@@ -17,6 +17,7 @@ func (w *When) matches(r *Request) bool {
 		oneOf(w.Kind, r.Kind) &&
 		holds(w.User, r.User) &&
 		holds(w.Body, r.Body) &&
+		holds(w.Range, r.Range) &&
 		holds(w.Credentials, r.Credentials) &&
 		holds(w.CrossRedirect, r.CrossRedirect) &&
 		holds(w.Redirected, r.Redirected) &&
