@@ -100,3 +100,72 @@ func FuzzEncoder(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHeaderBlock (row Z05) gives the client's decoder two blocks in one piece
+// and in random pieces: the verdict and the fields must be the same, and what
+// is held must keep to the limit.
+func FuzzHeaderBlock(f *testing.F) {
+	s := newFrameScriber()
+	for _, line := range []string{
+		"HEADERS 1 :status=200 x=y content-type=text/html", "HEADERS 1 block=203fe11f88be", "HEADERS 1 block=3fe1ff03",
+		"HEADERS 1 block=4001610162be", "HEADERS 1 block=80", "HEADERS 1 block=0085aa", "HEADERS 1 block=8820",
+	} {
+		frame, _ := s.frame(line)
+		f.Add(frame.payload, []byte{1, 0, 5})
+	}
+	f.Fuzz(func(t *testing.T, block, cuts []byte) {
+		whole, pieces := newFuzzBlock(), newFuzzBlock()
+		for range 2 { // the second block meets a table that is not empty
+			wantErr := whole.feed([][]byte{block})
+			err := pieces.feed(cutUp(block, &fuzzInput{cuts}))
+			if (err == nil) != (wantErr == nil) {
+				t.Fatalf("in one piece: %v; in pieces: %v", wantErr, err)
+			}
+			if err != nil {
+				return
+			}
+			if !slices.Equal(whole.block.fields, pieces.block.fields) {
+				t.Fatalf("in one piece %v, in pieces %v", whole.block.fields, pieces.block.fields)
+			}
+			held := 0
+			for _, field := range pieces.block.fields {
+				held += int(field.Size())
+			}
+			if held > pieces.block.limit {
+				t.Fatalf("%d bytes of fields are held, the limit is %d", held, pieces.block.limit)
+			}
+		}
+	})
+}
+
+type fuzzBlock struct{ block headerBlock }
+
+func newFuzzBlock() *fuzzBlock {
+	b := &fuzzBlock{}
+	b.block.init(&Config{Settings: []Setting{{1, 65536}, {6, 1000}}, Limits: Limits{Continuations: -1}})
+	return b
+}
+
+func (b *fuzzBlock) feed(pieces [][]byte) error {
+	b.block.release()
+	f := frame{frameHeader: frameHeader{typ: frameHeaders, id: 1}}
+	b.block.start(f.frameHeader)
+	for _, p := range pieces {
+		f.fragment = p
+		if err := b.block.add(&f); err != nil {
+			return err
+		}
+		f.typ = frameContinuation
+	}
+	return b.block.end()
+}
+
+func cutUp(b []byte, in *fuzzInput) [][]byte {
+	pieces := [][]byte{nil}
+	for len(b) > 0 {
+		n := 1 + in.below(len(b))
+		pieces = append(pieces, b[:n])
+		b = b[n:]
+	}
+	return pieces
+}

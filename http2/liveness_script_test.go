@@ -159,6 +159,25 @@ func TestWriteBlocked(t *testing.T) {
 	}
 }
 
+// The first write that blocks may be that of the RST_STREAM itself.
+func TestCancelWhenServerDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newTestConn(t, Config{})
+		rt, closed := tc.roundTrip("GET", "/"), tc.roundTrip("GET", "/closed")
+		tc.wantFrame("request", "HEADERS 1 END_STREAM")
+		tc.wantFrame("request", "HEADERS 3 END_STREAM")
+		tc.serverSends("HEADERS 3 :status=200")
+		closed.wantStatus(200)
+		tc.serverStopsReading(0)
+		rt.cancel(nil)
+		rt.wantErr("at once", context.Canceled)
+		tc.async(closed.resp.Body.Close).wantErr("at once", nil)
+		tc.serverStopsReading(-1)
+		tc.wantFrame("told later", "RST_STREAM 1 CANCEL")
+		tc.wantFrame("told later", "RST_STREAM 3 CANCEL")
+	})
+}
+
 // Requests whose HEADERS were never written may be sent again.
 func TestWriteBlockedSaysUnsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

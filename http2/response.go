@@ -26,6 +26,8 @@ type headerBlock struct {
 	id        uint32 // stream of the open block; 0 if none is open
 	endStream bool
 	discard   bool // of a promised stream: decoded and forgotten
+	atHead    bool // no byte so far, or only those of a table size update
+	inUpdate  bool // a table size update is cut off
 	coded     int  // bytes so far
 	decoded   int
 	count     int // CONTINUATION frames so far, and empty ones among them
@@ -62,6 +64,7 @@ func (b *headerBlock) checkOrder(h frameHeader) error {
 func (b *headerBlock) start(h frameHeader) {
 	b.id, b.endStream, b.discard = h.id, h.has(flagEndStream) && h.typ == frameHeaders, h.typ == framePushPromise
 	b.coded, b.decoded, b.count, b.empty = 0, 0, 0, 0
+	b.atHead, b.inUpdate = true, false
 	if b.minRate > 0 {
 		b.begun = time.Now()
 	}
@@ -92,7 +95,7 @@ func (b *headerBlock) add(f *frame) error {
 			}
 		}
 	}
-	if err := b.decode(f); err != nil {
+	if err := b.decode(f.fragment); err != nil {
 		return connErrorf(CodeCompression, "header block of stream %d: %w", b.id, err)
 	}
 	// A list a little too long costs its stream; one far too long, which could
@@ -106,10 +109,20 @@ func (b *headerBlock) add(f *frame) error {
 // decode gives a fragment to the decoder. A block may start with two table
 // size updates (RFC 7541, section 4.2), of which x/net's decoder takes one
 // (golang/net #67): the first is handed in as a block of its own.
-func (b *headerBlock) decode(f *frame) error {
-	p := f.fragment
-	if f.typ != frameContinuation {
-		if n := sizeUpdateLen(p); n > 0 && sizeUpdateLen(p[n:]) > 0 {
+func (b *headerBlock) decode(p []byte) error {
+	if b.atHead && len(p) > 0 {
+		n := 0
+		if !b.inUpdate {
+			n = 1
+			b.atHead = p[0]&0xe0 == 0x20
+			b.inUpdate = b.atHead && p[0]&0x1f == 0x1f
+		}
+		for b.inUpdate && n < len(p) {
+			b.inUpdate = p[n]&0x80 != 0
+			n++
+		}
+		if b.atHead && !b.inUpdate {
+			b.atHead = false
 			if _, err := b.dec.Write(p[:n]); err != nil {
 				return err
 			}
@@ -121,22 +134,6 @@ func (b *headerBlock) decode(f *frame) error {
 	}
 	_, err := b.dec.Write(p)
 	return err
-}
-
-// sizeUpdateLen is the length of the table size update at the head of p, or 0.
-func sizeUpdateLen(p []byte) int {
-	if len(p) == 0 || p[0]&0xe0 != 0x20 {
-		return 0
-	}
-	if p[0]&0x1f != 0x1f {
-		return 1
-	}
-	for i := 1; i < len(p); i++ {
-		if p[i]&0x80 == 0 {
-			return i + 1
-		}
-	}
-	return 0
 }
 
 // end closes a complete block.
