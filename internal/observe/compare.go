@@ -86,6 +86,13 @@ func helloKinds(list []*Transcript) ([]helloKind, error) {
 	return kinds, nil
 }
 
+// Shuffled reports whether the connections show the extension order to be
+// drawn anew on each.
+func Shuffled(list []*Transcript) bool {
+	kinds, err := helloKinds(list)
+	return err == nil && shuffles(fresh(kinds))
+}
+
 // shuffles reports whether the hellos show the extension order to be drawn.
 func shuffles(hellos []*fingerprints.ClientHello) bool {
 	for _, h := range hellos[min(1, len(hellos)):] {
@@ -110,10 +117,10 @@ func fresh(kinds []helloKind) (all []*fingerprints.ClientHello) {
 	return all
 }
 
-// chromiumECH are the payload lengths that BoringSSL draws from: what the
+// ChromiumECH are the payload lengths that BoringSSL draws from: what the
 // inner hello would need, in steps of 32 (encrypted_client_hello.cc), of which
 // a capture shows only some.
-var chromiumECH = []int{144, 176, 208, 240}
+var ChromiumECH = []int{144, 176, 208, 240}
 
 func compareHellos(r *fingerprints.Report, browser, client []helloKind, opts CompareOptions) {
 	shuffled := shuffles(fresh(browser))
@@ -131,7 +138,7 @@ func compareHellos(r *fingerprints.Report, browser, client []helloKind, opts Com
 		}
 		diff := fingerprints.DiffOptions{Shuffled: shuffled}
 		if shuffled {
-			diff.ECHPayloads = append(diff.ECHPayloads, chromiumECH...)
+			diff.ECHPayloads = append(diff.ECHPayloads, ChromiumECH...)
 		}
 		for _, h := range b.hellos {
 			suite, n, ok := h.ECH()

@@ -15,6 +15,15 @@ type h1Request struct {
 	fields [][2]string // as they stood there, white space kept
 }
 
+func (q *h1Request) value(name string) string {
+	for _, f := range q.fields {
+		if lower(f[0]) == name {
+			return f[1]
+		}
+	}
+	return ""
+}
+
 // h1Requests lists the HTTP/1.1 requests in order.
 func h1Requests(list []*Transcript) []h1Request {
 	var all []h1Request
@@ -39,8 +48,9 @@ func h1Requests(list []*Transcript) []h1Request {
 	return all
 }
 
-// compareH1 compares the HTTP/1.1 requests byte for byte, the n-th of a key
-// with the n-th, and returns how many both made.
+// compareH1 compares the HTTP/1.1 requests byte for byte and returns how many
+// both made. Several connections carry them, so which of one key came first is
+// not known: one with the same Referer is its match before others.
 func compareH1(r *fingerprints.Report, browser, client []*Transcript, opts *CompareOptions) (common int) {
 	sent := map[string][]h1Request{}
 	for _, q := range h1Requests(client) {
@@ -54,9 +64,10 @@ func compareH1(r *fingerprints.Report, browser, client []*Transcript, opts *Comp
 			}
 			continue
 		}
-		sent[b.key] = list[1:]
+		i := max(0, slices.IndexFunc(list, func(q h1Request) bool { return q.value("referer") == b.value("referer") }))
+		compareH1Request(r, b, list[i], opts)
+		sent[b.key] = slices.Delete(list, i, i+1)
 		common++
-		compareH1Request(r, b, list[0], opts)
 	}
 	return common
 }

@@ -175,37 +175,23 @@ func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts
 func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *CompareOptions) {
 	w := b.key + ": "
 	changed := compareFields(r, w, b.frame.Fields, c.frame.Fields, opts)
-	if b.first == c.first {
-		reps := func(fields []Field, skip map[int]bool) (words []string) {
-			for i, x := range fields {
-				word := x.Name + " " + x.Rep
-				if !skip[i] {
-					word += coding(x)
-				}
-				words = append(words, word)
-			}
-			return words
-		}
-		x, y := reps(b.frame.Fields, changed), reps(c.frame.Fields, changed)
-		r.Check(slices.Equal(x, y), "%sthe HPACK forms differ: %s", w, firstDifference(x, y))
-	}
-	// With the same requests before it on its connection, the same tables.
-	if b.history == c.history && (b.first || len(changed) == 0 && opts.Expect == nil) {
-		indexes := func(fields []Field) (words []string) {
-			for _, x := range fields {
-				words = append(words, fmt.Sprintf("%s index %d", x.Name, x.NameIndex))
-			}
-			return words
-		}
+	// With the same requests before it on its connection HPACK has the same
+	// tables, and every index has to be the browser's; else its table may have
+	// held a field that the other's did not.
+	same := b.history == c.history
+	x, y := forms(b.frame.Fields, changed, same), forms(c.frame.Fields, changed, same)
+	r.Check(slices.Equal(x, y), "%sthe HPACK forms differ: %s", w, firstDifference(x, y))
+	if same && (b.first || len(changed) == 0 && opts.Expect == nil) {
 		x, y := indexes(b.frame.Fields), indexes(c.frame.Fields)
 		r.Check(slices.Equal(x, y), "%sthe HPACK indexes differ: %s", w, firstDifference(x, y))
-		if len(changed) == 0 && b.frame.Value("cookie") == c.frame.Value("cookie") {
+		if len(changed) == 0 && equalFields(b.frame.Fields, c.frame.Fields) {
 			r.Check(b.frame.Payload == c.frame.Payload, "%sthe header block differs in its bytes", w)
 		}
 	}
 	r.Check(c.frame.Flags == b.frame.Flags, "%sHEADERS has the flags %s, the browser's %s", w, c.frame.Flags, b.frame.Flags)
-	x, y := treePlace(b, flat), treePlace(c, flat)
-	r.Check(x == y, "%sthe priority is %s, the browser sends %s", w, y, x)
+	first := b.first && c.first
+	place, got := treePlace(b, flat || first), treePlace(c, flat || first)
+	r.Check(place == got, "%sthe priority is %s, the browser sends %s", w, got, place)
 	r.Check(b.update == c.update, "%sthe stream's WINDOW_UPDATE behind HEADERS is %s, the browser's %s", w, orNone(c.update), orNone(b.update))
 	if b.update != "" && c.update != "" {
 		r.Check(b.shared == c.shared, "%swhether its WINDOW_UPDATE shares the record of HEADERS is %t, in the browser %t", w, c.shared, b.shared)
@@ -213,7 +199,7 @@ func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *Com
 	if b.bytes == c.bytes && b.bytes > 0 {
 		r.Check(b.body == c.body, "%sthe body leaves as DATA %s, the browser's as %s", w, c.body, b.body)
 	}
-	if b.first && c.first {
+	if first {
 		r.Check(b.frame.Stream == c.frame.Stream, "%sthe first stream is %d, the browser's %d", w, c.frame.Stream, b.frame.Stream)
 		r.Check(slices.Equal(b.frame.TableUpdates, c.frame.TableUpdates), "%sthe header block begins with table size updates %v, the browser's with %v", w, c.frame.TableUpdates, b.frame.TableUpdates)
 	}
@@ -250,7 +236,9 @@ func isRandom(name, b, c string) bool {
 	return name == "content-type" && strings.HasPrefix(b, boundary) && strings.HasPrefix(c, boundary) && len(b) == len(c)
 }
 
-func treePlace(q h2Request, flat bool) string {
+// treePlace writes a priority; what it depends on only where that is no matter
+// of timing.
+func treePlace(q h2Request, dep bool) string {
 	p := q.frame.Priority
 	if p == nil {
 		return "absent"
@@ -259,10 +247,37 @@ func treePlace(q h2Request, flat bool) string {
 	if p.Exclusive {
 		text += ", exclusive"
 	}
-	if flat || q.first {
+	if dep {
 		text += fmt.Sprintf(", below stream %d", p.Dep)
 	}
 	return text
+}
+
+// forms writes how HPACK represents each field. Without the same tables only
+// whether it may be indexed is compared.
+func forms(fields []Field, changed map[int]bool, same bool) (words []string) {
+	for i, x := range fields {
+		word := x.Name + " " + x.Rep
+		switch {
+		case !same && (x.Rep == "indexed" || x.Rep == "incremental"):
+			word = x.Name + " indexable"
+		case !changed[i]:
+			word += coding(x)
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+func indexes(fields []Field) (words []string) {
+	for _, x := range fields {
+		words = append(words, fmt.Sprintf("%s index %d", x.Name, x.NameIndex))
+	}
+	return words
+}
+
+func equalFields(a, b []Field) bool {
+	return slices.EqualFunc(a, b, func(x, y Field) bool { return x.Name == y.Name && x.Value == y.Value })
 }
 
 func coding(x Field) string {

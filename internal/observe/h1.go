@@ -31,7 +31,7 @@ func (s *Server) serveH1(nc net.Conn, rec *recording) {
 			req, err = parseHead(raw)
 		}
 		if err == nil {
-			req.Conn = rec.t.ID
+			req.Conn, req.Seen = rec.t.ID, rec.snapshot
 			err = readBody(br, req)
 		}
 		if err != nil {

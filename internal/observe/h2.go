@@ -185,7 +185,7 @@ func (c *h2Conn) handleBlock(f rawFrame) error {
 }
 
 func (c *h2Conn) request(fields []Field) *Request {
-	req := &Request{HTTP2: true, Conn: c.rec.t.ID}
+	req := &Request{HTTP2: true, Conn: c.rec.t.ID, Seen: c.rec.snapshot}
 	for _, x := range fields {
 		switch x.Name {
 		case ":method":

@@ -87,6 +87,8 @@ type Request struct {
 	Path   string
 	Fields [][2]string // regular fields in wire order, names as they stood there
 	Body   []byte      // at most the first megabyte
+
+	Seen func() *Transcript // what the connection has shown so far
 }
 
 // Header returns the value of the first field called name in lower case, or "".
