@@ -238,7 +238,9 @@ func (t *Transport) enterForced(cause error) {
 // drain ends the connections, in good order until ctx ends, then at once.
 func (t *Transport) drain(ctx context.Context) {
 	l := &t.life
+	told := t.sockets.goAway()
 	err := t.pool.Shutdown(ctx)
+	told.Wait() // their connections are closed now
 	select {
 	case <-l.quiet:
 	case <-ctx.Done():

@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type Transport struct {
 	owners  owners
 	sites   sites
 	proxies proxyAuths
+	sockets webSockets
 
 	route atomic.Pointer[route] // where connections go; SetProxy replaces it
 	life  lifecycle
@@ -137,8 +139,14 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 	}
 	t.life.end(outcomeBody)
 	c.reply = responseBody{rc: resp.Body, t: t, c: c}
-	if w, ok := resp.Body.(interface{ Write([]byte) (int, error) }); ok {
-		resp.Body = &upgradeBody{responseBody: &c.reply, w: w}
+	if w, ok := resp.Body.(io.Writer); ok {
+		up := &upgradeBody{responseBody: &c.reply, w: w}
+		resp.Body = up
+		if c.key.websocket {
+			ws := &webSocket{upgradeBody: up}
+			resp.Body = ws
+			t.sockets.add(ws)
+		}
 		return
 	}
 	resp.Body = &c.reply

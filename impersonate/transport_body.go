@@ -194,6 +194,11 @@ func (c *call) bodyError(err error) error {
 	return e
 }
 
+// bodyClosed is the error of writing to what the Transport's end has closed.
+func (c *call) bodyClosed() error {
+	return &RequestError{Op: "write body", URL: redacted(c.req.URL), Err: ErrClosed}
+}
+
 // isClosedErr reports whether err says that the Transport's end caused it.
 func isClosedErr(err error) bool { return errors.Is(err, ErrClosed) }
 
