@@ -77,16 +77,21 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 	c.out.written.L = &c.wmu
 	c.reader.init(c)
 
+	c.startPings()
+	// The reader starts first: a server may wait for us to read before it
+	// does. The preface is ours to write all the same.
 	c.wmu.Lock()
 	c.out.appendPreface(&c.cfg)
-	c.wmu.Unlock()
-	c.flush(nil)
-	if err := c.Err(); err != nil {
-		close(c.done)
+	c.out.writing = true
+	go c.readLoop()
+	c.writeLocked(nil, maxRounds)
+	c.mu.Lock()
+	state, err := c.state, c.finalErr
+	c.mu.Unlock()
+	if state == stateClosed {
+		<-c.done
 		return nil, err
 	}
-	c.startPings()
-	go c.readLoop()
 	return c, nil
 }
 

@@ -128,19 +128,7 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 		c.unlock()
 		return fmt.Errorf("header list of %d bytes is over the server's limit of %d", have, limit)
 	}
-	s.id = c.nextID
-	c.nextID += 2
-	if c.nextID > maxWindow {
-		c.enterDrainingLocked(nil)
-	}
-	s.state = streamOpen
-	s.send = c.peer.initialWindow
-	granted := int64(c.cfg.setting(settingInitialWindowSize, defaultWindow)) + int64(c.cfg.StreamWindowUpdate)
-	s.recv.open(granted, c.cfg.Receive.StreamStep, time.Time{})
-	if c.cfg.Receive.MaxDelay != 0 {
-		s.recv.last = time.Now()
-	}
-	c.streams[s.id] = s
+	c.addStreamLocked(s)
 	prio, hasPrio := c.priorityLocked(s, req.Priority)
 	hasBody := s.info.length != 0 || s.info.tunnel
 	inline := small != nil && c.takeAllLocked(s, len(small))
@@ -161,11 +149,11 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 	c.wmu.Lock()
 	c.mu.Unlock()
 	c.appendHeaders(s, req, prio, hasPrio, !hasBody)
-	if inline {
-		c.appendSmall(s.id, small)
-	}
 	if pings {
 		c.out.appendPing(false, ping)
+	}
+	if inline {
+		c.appendSmall(s.id, small)
 	}
 	c.wmu.Unlock()
 	if aside {
@@ -177,6 +165,23 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 		go s.sendBody()
 	}
 	return nil
+}
+
+// addStreamLocked gives s its identifier and its windows.
+func (c *ClientConn) addStreamLocked(s *stream) {
+	s.id = c.nextID
+	c.nextID += 2
+	if c.nextID > maxWindow {
+		c.enterDrainingLocked(nil)
+	}
+	s.state = streamOpen
+	s.send = c.peer.initialWindow
+	granted := int64(c.cfg.setting(settingInitialWindowSize, defaultWindow)) + int64(c.cfg.StreamWindowUpdate)
+	s.recv.open(granted, c.cfg.Receive.StreamStep, time.Time{})
+	if c.cfg.Receive.MaxDelay != 0 {
+		s.recv.last = time.Now()
+	}
+	c.streams[s.id] = s
 }
 
 // priorityLocked is the priority of s's HEADERS, if they have one.

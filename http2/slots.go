@@ -42,8 +42,9 @@ func (s *slots) grant() {
 	}
 }
 
-// refuseAll lets every waiter go without a slot.
+// refuseAll lets every waiter go without a slot, and forgets reservations.
 func (s *slots) refuseAll() {
+	s.reserved = 0
 	for _, w := range s.waiters {
 		close(w.ready)
 	}

@@ -11,6 +11,12 @@ import (
 	"sync"
 )
 
+// What is wrong with a body that is not as long as its content-length.
+var (
+	errBodyTooLong  = errors.New("request body is longer than its content-length")
+	errBodyTooShort = fmt.Errorf("request body is shorter than its content-length: %w", io.ErrUnexpectedEOF)
+)
+
 // smallBody is the largest body that is written by the caller itself.
 const smallBody = 16 << 10
 
@@ -229,12 +235,8 @@ func (s *stream) sendTrailers() error {
 	if len(trailer) == 0 {
 		return nil
 	}
-	for name, values := range trailer {
-		for _, v := range values {
-			if !isFieldValue(v) {
-				return fmt.Errorf("illegal value of trailer %q", name)
-			}
-		}
+	if err := checkTrailer(trailer); err != nil {
+		return err
 	}
 	c := s.c
 	c.mu.Lock()

@@ -149,7 +149,7 @@ func TestRecords(t *testing.T) {
 		time.Sleep(10*time.Second + 1)
 		calls := conn.calls
 		go c.RoundTrip(unitRequest(ctx, "POST", strings.NewReader("small")))
-		wantRecords(t, "DATA is alone, and so is PING", conn.take(), "HEADERS 3+WINDOW_UPDATE 3", "DATA 3", "PING 0")
+		wantRecords(t, "DATA is alone, and so is PING", conn.take(), "HEADERS 3+WINDOW_UPDATE 3", "PING 0", "DATA 3")
 		if conn.calls != calls+1 {
 			t.Errorf("a small POST takes %d writes, want 1", conn.calls-calls)
 		}
