@@ -29,7 +29,7 @@ type fakeConn struct {
 	hook     func()
 	drained  chan struct{} // closed when taken is 0 after Shutdown, or closed
 	done     chan struct{}
-	stubborn bool // Close does not end it
+	lies     bool // Available does not know of err yet
 }
 
 var errBusy = errors.New("busy")
@@ -63,7 +63,7 @@ func (c *fakeConn) Release() {
 func (c *fakeConn) Available() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
+	if c.err != nil && !c.lies {
 		return 0
 	}
 	return max(0, c.slots-c.taken)
@@ -87,11 +87,9 @@ func (c *fakeConn) Close() error {
 	c.change(func() {
 		c.closes++
 		c.err = net.ErrClosed
-		if !c.stubborn {
-			c.taken = 0
-			if !isClosed(c.done) {
-				close(c.done)
-			}
+		c.taken = 0
+		if !isClosed(c.done) {
+			close(c.done)
 		}
 	})
 	return c.closeErr
@@ -873,5 +871,18 @@ func TestCloseIdleCancelsUnwantedDials(t *testing.T) {
 		if d.ctx.Err() == nil {
 			t.Error("it is of no use now")
 		}
+	})
+}
+
+func TestConnectionThatDiesWhileItIsReserved(t *testing.T) {
+	pool(t, Options[string, *fakeConn]{}, func(p *testPool) {
+		p.get("a")
+		c := p.answer(p.wantDials("", 1)[0], 1)
+		c.Release()
+		c.mu.Lock()
+		c.err, c.lies = net.ErrClosed, true
+		c.mu.Unlock()
+		g := p.get("a")
+		g.wantConn("another one", p.answer(p.wantDials("at once", 1)[0], 1), false)
 	})
 }

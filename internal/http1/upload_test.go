@@ -198,6 +198,7 @@ func TestExpectContinue(t *testing.T) {
 			rt := start(tc)
 			tc.respond("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno")
 			rt.wantResponse(417, "no")
+			tc.wantState("the server may still wait for the body", stateClosed)
 			time.Sleep(time.Minute)
 			tc.wantSent("the body never leaves", "")
 			tc.wantState("the server may still wait for the body", stateClosed)
