@@ -28,6 +28,11 @@ type habits struct {
 	// storageAccess sends Sec-Fetch-Storage-Access.
 	storageAccess bool
 
+	// reloadKeepsReferrer makes location.reload() repeat the Referer of the
+	// navigation (Firefox); else it is the document itself:
+	// captures/*-everything, step=7.
+	reloadKeepsReferrer bool
+
 	geckoForms bool // the boundary of multipart/form-data is Gecko's, not WebKit's
 
 	preflightMax time.Duration // the longest time a preflight is remembered
@@ -39,7 +44,7 @@ func habitsOf(p *fingerprints.Profile) habits {
 	case "chrome", "chromium", "edge":
 		h = habits{originAlways: true, laxUnset: true, partitions: true, preflightMax: 2 * time.Hour}
 	case "firefox":
-		h = habits{partitions: true, partitionAll: true, geckoForms: true, preflightMax: 24 * time.Hour}
+		h = habits{partitions: true, partitionAll: true, geckoForms: true, reloadKeepsReferrer: true, preflightMax: 24 * time.Hour}
 	}
 	for i := range p.Headers.Lists {
 		h.storageAccess = h.storageAccess || slices.Contains(p.Headers.Lists[i].Fields, "sec-fetch-storage-access")

@@ -97,9 +97,13 @@ func (t *Tab) Reload(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	p := t.navigation(ctx)
-	if !fetchOptions(ctx).Script {
-		// The user reloads what was asked for then: same referrer, same initiator.
-		p.client, p.referrer, p.policy, p.site = nil, d.referrer, "unsafe-url", d.site
+	script := fetchOptions(ctx).Script
+	if !script {
+		// The user reloads what was asked for then: the same initiator.
+		p.client, p.site = nil, d.site
+	}
+	if !script || t.s.habits.reloadKeepsReferrer {
+		p.referrer, p.policy = d.referrer, "unsafe-url" // cut already
 	}
 	p.kind = "reload"
 	return t.navigate(req, p)
