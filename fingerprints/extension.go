@@ -8,7 +8,9 @@ type Extension struct {
 	Type Value `json:"type"`
 	// Name is for the reader; it is not sent.
 	Name string `json:"name,omitempty"`
-	// Data is the body of an extension without typed fields.
+	// Data is the body of an extension without typed fields. server_name (0)
+	// has none here, and neither has padding (21), which fills the message up to
+	// 512 bytes where it would have 256 to 511 (BoringSSL).
 	Data Hex `json:"data,omitempty"`
 
 	Groups     []Value    `json:"groups,omitempty"`     // supported_groups (10)

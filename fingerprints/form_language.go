@@ -24,10 +24,12 @@ func (a *AcceptLanguage) format(locale string) string {
 			langs = append(langs, lang)
 		}
 	}
-	if a.Verbatim {
-		return strings.Join(withBase(langs), ",")
+	if !a.NoExpand || len(langs) == 1 {
+		langs = withBases(langs)
 	}
-	langs = withBase(langs)
+	if a.Verbatim {
+		return strings.Join(langs, ",")
+	}
 	for i := 1; i < len(langs); i++ {
 		langs[i] += ";q=" + a.weight(i, len(langs))
 	}
@@ -48,33 +50,29 @@ func (a *AcceptLanguage) weight(i, n int) string {
 	return fmt.Sprintf("0.%02d", int(math.Round(q*100)))
 }
 
-// withBase adds the bare language behind the last of its regional forms, as
-// browsers do with their own list: en-US becomes en-US,en.
-func withBase(langs []string) []string {
+// withBases adds the bare language behind each run of its regional forms, as
+// Chromium does with the user's list (net::HttpUtil::ExpandLanguageList): en-US
+// becomes en-US,en.
+func withBases(langs []string) []string {
 	var out []string
-	has := func(list []string, base string) bool {
-		for _, l := range list {
-			if b, _, _ := strings.Cut(l, "-"); strings.EqualFold(b, base) {
-				return true
+	add := func(lang string) {
+		for _, have := range out {
+			if strings.EqualFold(have, lang) {
+				return
 			}
 		}
-		return false
+		out = append(out, lang)
 	}
 	for i, lang := range langs {
-		out = append(out, lang)
-		base, _, regional := strings.Cut(lang, "-")
-		if regional && !has(langs[i+1:], base) && !containsFold(out, base) {
-			out = append(out, base)
+		add(lang)
+		if base := baseLanguage(lang); i+1 == len(langs) || baseLanguage(langs[i+1]) != base {
+			add(base)
 		}
 	}
 	return out
 }
 
-func containsFold(list []string, s string) bool {
-	for _, l := range list {
-		if strings.EqualFold(l, s) {
-			return true
-		}
-	}
-	return false
+func baseLanguage(lang string) string {
+	base, _, _ := strings.Cut(lang, "-")
+	return base
 }

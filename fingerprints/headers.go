@@ -159,6 +159,9 @@ type AcceptLanguage struct {
 	Step int `json:"step"`
 	// Lowest is the smallest weight, in tenths.
 	Lowest int `json:"lowest,omitempty"`
+	// NoExpand takes a list of several languages as it is (Firefox); else the
+	// bare language is added behind its regional forms (Chrome).
+	NoExpand bool `json:"no_expand,omitempty"`
 	// Verbatim sends the list without weights (headless Chromium: en-US,en).
 	Verbatim bool `json:"verbatim,omitempty"`
 }
