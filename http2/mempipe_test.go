@@ -16,6 +16,7 @@ type memPipe struct {
 	cond  *sync.Cond
 	buf   []byte
 	taken int   // bytes read so far
+	ends  []int // where each write ends, counted from the first byte
 	limit int   // a write blocks while this much is unread; negative = never
 	eof   bool  // the writer closed
 	err   error // both ends fail with it at once
@@ -62,6 +63,11 @@ func (p *memPipe) read(b []byte) (int, error) {
 func (p *memPipe) write(b []byte) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	start := 0
+	if k := len(p.ends); k > 0 {
+		start = p.ends[k-1]
+	}
+	p.ends = append(p.ends, start+len(b))
 	for {
 		switch {
 		case p.eof:

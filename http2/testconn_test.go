@@ -282,6 +282,30 @@ func (tc *testConn) wantFrame(why, want string) *gotFrame {
 	return f
 }
 
+// wantRecord takes the client's next frames, which must fill one Write exactly:
+// that is one TLS record. The connection preface shares that of SETTINGS.
+func (tc *testConn) wantRecord(why string, want ...string) {
+	tc.t.Helper()
+	start, end := -1, 0
+	for _, w := range want {
+		f := tc.wantFrame(why, w)
+		if start < 0 {
+			start = f.start
+		}
+		end = f.end
+	}
+	var ends []int
+	tc.server.in.update(func() { ends = slices.Clone(tc.server.in.ends) })
+	i, found := slices.BinarySearch(ends, end+len(testPreface))
+	first := 0
+	if i > 0 {
+		first = ends[i-1] - len(testPreface)
+	}
+	if !found || start != max(first, 0) {
+		tc.t.Fatalf("%s: %v is at bytes %d to %d, the writes end at %v", why, want, start, end, ends)
+	}
+}
+
 // wantFrames takes the client's next frames, in any order.
 func (tc *testConn) wantFrames(why string, want ...string) {
 	tc.t.Helper()

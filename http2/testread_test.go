@@ -21,6 +21,7 @@ type gotFrame struct {
 	fragments  []int  // lengths of a block's parts
 	fields     []HeaderField
 	tokens     []string
+	start, end int // in the stream of bytes behind the connection preface
 }
 
 func (f *gotFrame) name() string {
@@ -90,6 +91,7 @@ type wireReader struct {
 	dec  *hpack.Decoder
 	got  []HeaderField
 	read int // frames read
+	pos  int // bytes read
 }
 
 func newWireReader() *wireReader {
@@ -114,6 +116,8 @@ func (r *wireReader) next() (*gotFrame, error) {
 		f.payload = bytes.Clone(r.buf[9 : 9+n])
 		r.buf = r.buf[9+n:]
 		r.read++
+		f.start, f.end = r.pos, r.pos+9+n
+		r.pos = f.end
 		if done, err := r.assemble(f); done != nil || err != nil {
 			return done, err
 		}
@@ -128,6 +132,7 @@ func (r *wireReader) assemble(f *gotFrame) (*gotFrame, error) {
 		}
 		r.part.fragments = append(r.part.fragments, len(f.payload))
 		r.part.payload = append(r.part.payload, f.payload...)
+		r.part.end = f.end
 		r.part.flags |= f.flags & bitEndHeaders
 		f, r.part = r.part, nil
 	} else if f.typ == typeHeaders {
