@@ -1,10 +1,12 @@
 package impersonate
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -58,19 +60,32 @@ func TestPartitions(t *testing.T) {
 func TestCoalescing(t *testing.T) {
 	for _, c := range []struct {
 		browser, first, second string
-		proxy                  bool
+		proxy, elsewhere       bool
 		dials                  uint64
 	}{
 		{browser: "firefox", first: "www.example.com", second: "img.example.com", dials: 1},
 		{browser: "chrome", first: "www.example.com", second: "img.example.com", dials: 1},
 		{browser: "safari", first: "www.example.com", second: "img.example.com", dials: 2},
 		{browser: "chrome", first: "www.example.com", second: "img.example.com", proxy: true, dials: 2},
+		{browser: "chrome", first: "www.example.com", second: "img.example.com", elsewhere: true, dials: 2},
+		{browser: "chrome", first: "www.example.com", second: "img.other.net", dials: 2}, // not in the certificate
 	} {
 		srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
 		_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
 		p := profile(t, c.browser)
 		tr := newTransport(t, srv, func(o *Options) {
-			o.Profile, o.LookupNetIP = p, loopback
+			o.Profile, o.LookupNetIP, o.InsecureSkipVerify = p, loopback, true
+			if c.elsewhere { // the names have two addresses, both of them lead to srv
+				o.LookupNetIP = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+					if host == c.second && network == "ip4" {
+						return []netip.Addr{netip.MustParseAddr("127.0.0.9")}, nil
+					}
+					return loopback(ctx, network, host)
+				}
+				o.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+				}
+			}
 			if c.proxy {
 				o.Proxy = "socks5://" + socksRelay(t, srv)
 			}
@@ -90,7 +105,7 @@ func TestCoalescing(t *testing.T) {
 
 // socksRelay is a SOCKS5 proxy that connects to srv whatever it is asked for.
 func socksRelay(t *testing.T, srv *httptest.Server) string {
-	return scripted(t, nil, func(_ int, c net.Conn) {
+	return serveScript(t, nil, func(_ int, c net.Conn) {
 		buf := make([]byte, 512)
 		c.Read(buf)
 		c.Write([]byte{5, 0})

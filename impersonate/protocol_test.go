@@ -34,7 +34,7 @@ func TestALPN(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, srv := secureConfig(t, c.protos...)
-			addr := scripted(t, cfg, answer)
+			addr := serveScript(t, cfg, answer)
 			tr := newTransport(t, srv, nil)
 			if _, body := do(t, tr, "GET", "https://"+addr, nil); body != c.want {
 				t.Errorf("body %q", body)
@@ -95,7 +95,7 @@ func TestConnectionsPerHost(t *testing.T) {
 
 // F20: each bound names itself.
 func TestTimeouts(t *testing.T) {
-	silent := scripted(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
+	silent := serveScript(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
 	stop := make(chan struct{})
 	slow := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -158,7 +158,7 @@ func TestHeaderTimeoutLeavesTheBody(t *testing.T) {
 
 // F19: the caller's context ends a request at once, in every phase.
 func TestCancel(t *testing.T) {
-	silent := scripted(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
+	silent := serveScript(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
 	stop := make(chan struct{})
 	h := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/body" {
@@ -219,7 +219,7 @@ func TestCancel(t *testing.T) {
 func TestWebSocket(t *testing.T) {
 	secure, srv := secureConfig(t, "h2", "http/1.1")
 	heads := make(chan string, 1)
-	addr := scripted(t, secure, func(_ int, c net.Conn) {
+	addr := serveScript(t, secure, func(_ int, c net.Conn) {
 		buf := make([]byte, 4096)
 		n, _ := c.Read(buf)
 		if p := c.(*tls.Conn).ConnectionState().NegotiatedProtocol; p != "http/1.1" {

@@ -154,12 +154,11 @@ func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.
 	if p.scheme != "https" {
 		return nc, nil
 	}
-	// The proxy's tickets are not the servers' (RELIABILITY T04). Only HTTP/1.1
-	// is offered: a CONNECT over HTTP/2 would need a connection shared by servers.
+	// Only HTTP/1.1 is offered: a CONNECT over HTTP/2 would need a connection shared by servers.
 	secure, err := t.tls.handshake(ctx, nc, handshakeParams{
 		ServerName: p.host,
 		ALPN:       []string{"http/1.1"},
-		TicketKey:  "proxy|" + strconv.FormatUint(uint64(key.identity), 10) + "|" + p.url,
+		TicketKey:  p.ticketKey(key),
 	})
 	if err != nil {
 		nc.Close()
@@ -170,6 +169,11 @@ func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.
 		return nil, p.fail(0, fmt.Errorf("chose ALPN protocol %q, which was not offered", alpn))
 	}
 	return secure, nil
+}
+
+// ticketKey keeps the proxy's TLS tickets apart from the servers'.
+func (p *proxy) ticketKey(key connKey) string {
+	return "proxy|" + strconv.FormatUint(uint64(key.identity), 10) + "|" + p.url
 }
 
 // tunnel opens a tunnel with CONNECT (RFC 9110, section 9.3.6). A proxy that

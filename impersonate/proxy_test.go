@@ -310,7 +310,7 @@ func TestHTTPSProxyKeepsItsTicketsApart(t *testing.T) {
 // A socksProxy answers one connection by the script and remembers its request.
 func socksServer(t *testing.T, version byte, login string, code byte) (addr string, asked chan string) {
 	asked = make(chan string, 16)
-	addr = scripted(t, nil, func(_ int, c net.Conn) {
+	addr = serveScript(t, nil, func(_ int, c net.Conn) {
 		br := bufio.NewReader(c)
 		read := func(n int) []byte {
 			b := make([]byte, n)
@@ -426,7 +426,7 @@ func TestSOCKS(t *testing.T) {
 func TestSOCKSTruncatedReplies(t *testing.T) {
 	full := []byte{5, 2, 1, 0, 5, 0, 0, 3, 4, 'a', 'd', 'd', 'r', 0, 80}
 	for n := range full {
-		addr := scripted(t, nil, func(_ int, c net.Conn) {
+		addr := serveScript(t, nil, func(_ int, c net.Conn) {
 			go io.Copy(io.Discard, c)
 			c.Write(full[:n])
 			time.Sleep(time.Millisecond)
@@ -477,7 +477,7 @@ func TestNothingPassesADeadProxy(t *testing.T) {
 }
 
 func TestStallingProxyIsBounded(t *testing.T) {
-	addr := scripted(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
+	addr := serveScript(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
 	for _, scheme := range []string{"http", "https", "socks4a", "socks5"} {
 		tr := newTransport(t, nil, func(o *Options) { o.Proxy = scheme + "://" + addr; o.DialTimeout = 50 * time.Millisecond })
 		start := time.Now()

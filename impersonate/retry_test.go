@@ -19,8 +19,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// scripted serves each accepted connection with f, counting from 1.
-func scripted(t *testing.T, secure *tls.Config, f func(n int, c net.Conn)) (addr string) {
+// serveScript serves each accepted connection with f, counting from 1.
+func serveScript(t *testing.T, secure *tls.Config, f func(n int, c net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +54,7 @@ func secureConfig(t *testing.T, protos ...string) (*tls.Config, *httptest.Server
 // F04
 func TestServerThatAcceptsAndClosesIsNotStormed(t *testing.T) {
 	var accepted atomic.Int32
-	addr := scripted(t, nil, func(n int, c net.Conn) { accepted.Store(int32(n)) })
+	addr := serveScript(t, nil, func(n int, c net.Conn) { accepted.Store(int32(n)) })
 	tr := newTransport(t, nil, nil)
 	for _, scheme := range []string{"https", "http"} {
 		accepted.Store(0)
@@ -102,7 +102,7 @@ func TestStaleConnection(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var seen atomic.Int32
-			addr := scripted(t, nil, func(n int, nc net.Conn) {
+			addr := serveScript(t, nil, func(n int, nc net.Conn) {
 				br := bufio.NewReader(nc)
 				for i := 1; ; i++ {
 					req, err := http.ReadRequest(br)
@@ -146,7 +146,7 @@ func TestStaleConnection(t *testing.T) {
 // A stale connection that the server closed before we wrote is proof enough
 // for any method.
 func TestPostOnConnectionThatIsGone(t *testing.T) {
-	addr := scripted(t, nil, func(n int, nc net.Conn) {
+	addr := serveScript(t, nil, func(n int, nc net.Conn) {
 		br := bufio.NewReader(nc)
 		for {
 			req, err := http.ReadRequest(br)
@@ -171,7 +171,7 @@ func TestPostOnConnectionThatIsGone(t *testing.T) {
 // h2Script speaks HTTP/2 by hand: f is called for each request's stream.
 func h2Script(t *testing.T, f func(n int, fr *http2.Framer, id uint32)) (url string, srv *httptest.Server) {
 	cfg, srv := secureConfig(t, "h2")
-	addr := scripted(t, cfg, func(n int, nc net.Conn) {
+	addr := serveScript(t, cfg, func(n int, nc net.Conn) {
 		preface := make([]byte, len(http2.ClientPreface))
 		if _, err := io.ReadFull(nc, preface); err != nil {
 			return

@@ -26,7 +26,7 @@ func openWebSocket(t *testing.T, tr *Transport, addr string) io.ReadWriteCloser 
 
 // webSocketServer reports what comes after the handshake.
 func webSocketServer(t *testing.T, got chan<- byte) string {
-	return scripted(t, nil, func(_ int, c net.Conn) {
+	return serveScript(t, nil, func(_ int, c net.Conn) {
 		buf := make([]byte, 4096)
 		c.Read(buf)
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
