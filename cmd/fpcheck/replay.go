@@ -264,7 +264,7 @@ func (r *replayer) navigate(ctx context.Context, s *step) (*http.Response, error
 	switch {
 	case s.method == http.MethodPost:
 		return r.tab.SubmitBody(ctx, s.url.String(), s.value("content-type"), string(s.body))
-	case r.tab.URL() != nil && r.tab.URL().String() == s.url.String() && strings.HasSuffix(s.value("referer"), "step=7"):
+	case r.tab.URL() != nil && r.tab.URL().String() == s.url.String():
 		return r.tab.Reload(ctx)
 	}
 	return r.tab.Navigate(ctx, s.url.String())
@@ -327,7 +327,7 @@ func (s *step) options(document *url.URL) session.FetchOptions {
 	}
 	if dest == fingerprints.Image && o.Priority == "" && o.Kind == "" {
 		// Chromium raises what the layout shows and lowers what it does not
-		// (captures/chromium-156: cross.png, bg.png); the page cannot say.
+		// (captures/chromium-156: cross.png, bg.png); a session has no layout.
 		o.Priority = map[string]string{"u=1, i": "high", "i": "low"}[s.value("priority")]
 	}
 	o.Kind = cmp.Or(o.Kind, map[bool]string{true: "typed"}[dest == fingerprints.Document && s.value("sec-fetch-site") == "none"])

@@ -17,6 +17,10 @@ type CompareOptions struct {
 	// Partial makes what the client never did no difference: it is for a
 	// client that was asked to do a part of what the browser did.
 	Partial bool
+
+	images   map[imagePriority]bool // of the browser
+	h1Images map[string]bool        // the same over HTTP/1.1: values of Priority
+	relaid   []string               // histories from which on the HPACK tables differ by an image's priority
 }
 
 func (o *CompareOptions) expect(name, value string) string {
@@ -124,6 +128,7 @@ var ChromiumECH = []int{144, 176, 208, 240}
 
 func compareHellos(r *fingerprints.Report, browser, client []helloKind, opts CompareOptions) {
 	shuffled := shuffles(fresh(browser))
+	suites := echSuites(browser)
 	byName := map[string]helloKind{}
 	for _, k := range client {
 		byName[k.name] = k
@@ -136,17 +141,13 @@ func compareHellos(r *fingerprints.Report, browser, client []helloKind, opts Com
 			}
 			continue
 		}
-		diff := fingerprints.DiffOptions{Shuffled: shuffled}
+		diff := fingerprints.DiffOptions{Shuffled: shuffled, ECHSuites: suites}
 		if shuffled {
 			diff.ECHPayloads = append(diff.ECHPayloads, ChromiumECH...)
 		}
 		for _, h := range b.hellos {
-			suite, n, ok := h.ECH()
-			if ok && !slices.Contains(diff.ECHPayloads, n) {
+			if _, n, ok := h.ECH(); ok && !slices.Contains(diff.ECHPayloads, n) {
 				diff.ECHPayloads = append(diff.ECHPayloads, n)
-			}
-			if ok && !slices.Contains(diff.ECHSuites, suite) {
-				diff.ECHSuites = append(diff.ECHSuites, suite)
 			}
 		}
 		// Every hello of the client has to pass; the first that does not speaks.
@@ -166,6 +167,19 @@ func compareHellos(r *fingerprints.Report, browser, client []helloKind, opts Com
 			map[bool]string{true: "drawn per connection", false: "the same on every connection"}[shuffled])
 		compareChance(r, fresh(browser), all)
 	}
+}
+
+// echSuites are the suites that any of the browser's hellos draws for ECH
+// GREASE: Firefox takes one of two, whatever the kind of hello.
+func echSuites(kinds []helloKind) (suites []string) {
+	for _, k := range kinds {
+		for _, h := range k.hellos {
+			if suite, _, ok := h.ECH(); ok && !slices.Contains(suites, suite) {
+				suites = append(suites, suite)
+			}
+		}
+	}
+	return suites
 }
 
 // A trait is a yes or no about one hello, between its parts.

@@ -56,7 +56,14 @@ func compareH1(r *fingerprints.Report, browser, client []*Transcript, opts *Comp
 	for _, q := range h1Requests(client) {
 		sent[q.key] = append(sent[q.key], q)
 	}
-	for _, b := range h1Requests(browser) {
+	wanted := h1Requests(browser)
+	opts.h1Images = map[string]bool{}
+	for _, q := range wanted {
+		if q.value("sec-fetch-dest") == "image" {
+			opts.h1Images[q.value("priority")] = true
+		}
+	}
+	for _, b := range wanted {
 		list := sent[b.key]
 		if len(list) == 0 {
 			if !opts.Partial {
@@ -92,6 +99,9 @@ func compareH1Request(r *fingerprints.Report, b, c h1Request, opts *CompareOptio
 		same := got == want || isRandom(name, want, got)
 		if name == "sec-websocket-key" { // 16 random bytes (RFC 6455, section 4.1)
 			same = len(got) == len(want)
+		}
+		if name == "priority" && b.value("sec-fetch-dest") == "image" { // layout: see imagePriorities
+			same = same || opts.h1Images[got]
 		}
 		r.Check(same, "%s%s is %q, the browser sends %q", w, f[0], got, want)
 	}

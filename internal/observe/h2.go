@@ -56,7 +56,7 @@ type h2Block struct {
 
 // serveH2 speaks HTTP/2 until the client or the server closes.
 func (s *Server) serveH2(nc net.Conn, rec *recording) {
-	c := &h2Conn{s: s, nc: nc, rec: rec, start: time.Now(), out: newOutbox(), credit: newCredit(),
+	c := &h2Conn{s: s, nc: nc, rec: rec, start: rec.t.Start, out: newOutbox(), credit: newCredit(),
 		mirror: newMirror(s.opts.headerTable()), open: map[uint32]*h2Stream{}}
 	var writer sync.WaitGroup
 	writer.Go(func() {

@@ -30,7 +30,7 @@ type Transcript struct {
 
 // A Frame is one HTTP/2 frame of a client.
 type Frame struct {
-	Millis       float64     `json:"t_ms"`   // since the connection was accepted
+	Millis       float64     `json:"t_ms"`   // since Start; in the original captures since the end of the handshake
 	Record       int         `json:"record"` // index of the TLS record that ended the frame
 	Type         string      `json:"type"`
 	Flags        string      `json:"flags"` // "0x25"

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/internal/observe"
+)
+
+// TestVerifyEveryProfile is the promise of the command: what a session sends
+// as each profile equals its capture, or its facts.
+func TestVerifyEveryProfile(t *testing.T) {
+	ca, err := observe.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	profiles, err := toVerify("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needed := 0
+	for _, d := range (&verifier{ca: ca}).all(t.Context(), profiles) {
+		needed += d.Known
+		if d.Result != "PASS" || d.Total < 100 {
+			t.Errorf("%s against %s: %d of %d %s\n%s", d.Profile, d.Against, d.Equal, d.Total, d.Error, strings.Join(d.Differences, "\n"))
+		}
+	}
+	if needed < len(knownDiffs()) {
+		t.Errorf("only %d of the %d known differences showed: which are not needed any more?", needed, len(knownDiffs()))
+	}
+	for _, k := range knownDiffs() {
+		if k.Reason == "" || !hasCapture(k.Capture) {
+			t.Errorf("known difference without reason or capture: %+v", k)
+		}
+	}
+}
+
+// altered loads a profile and changes it.
+func altered(t *testing.T, name string, change func(p *fingerprints.Profile)) *fingerprints.Profile {
+	t.Helper()
+	p, err := fingerprints.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder // the registry's is shared: change a copy
+	if err := p.Encode(&text); err != nil {
+		t.Fatal(err)
+	}
+	p, err = fingerprints.Load(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(p)
+	return p
+}
+
+// TestVerifySeesWhatIsWrong: a client whose JA4 is right and something else is
+// not has to fail, and the sentence has to name it.
+func TestVerifySeesWhatIsWrong(t *testing.T) {
+	ca, err := observe.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(p *fingerprints.Profile, x fingerprints.Value) int {
+		return slices.IndexFunc(p.TLS.Extensions, func(e fingerprints.Extension) bool { return e.Type == x })
+	}
+	for want, change := range map[string]func(p *fingerprints.Profile){
+		"GREASE extension 2 is missing": func(p *fingerprints.Profile) {
+			x := p.TLS.Extensions
+			p.TLS.Extensions = x[:len(x)-1]
+		},
+		"extension 0x44cd is 000302683": func(p *fingerprints.Profile) { p.TLS.Extensions[find(p, 0x44cd)].Protocols = []string{"h3"} },
+		"the extension order is the same on every connection, the browser's is drawn per connection": func(p *fingerprints.Profile) {
+			p.TLS.Shuffle = false
+		},
+		"weight 255": func(p *fingerprints.Profile) {
+			for i := range p.HTTP2.Priority.Rules {
+				if p.HTTP2.Priority.Rules[i].Weight == 256 {
+					p.HTTP2.Priority.Rules[i].Weight = 255
+				}
+			}
+		},
+		"SETTINGS 4 is 65535, the browser sends 6291456": func(p *fingerprints.Profile) { p.HTTP2.Settings[2][1] = 65535 },
+		"WINDOW_UPDATE is absent":                        func(p *fingerprints.Profile) { p.HTTP2.WindowUpdate = 0 },
+		":path":                                          func(p *fingerprints.Profile) { p.HTTP2.HPACK.Rules = nil },
+	} {
+		d := (&verifier{ca: ca}).one(t.Context(), altered(t, "chromium-156", change))
+		text := strings.Join(d.Differences, "\n") + d.Error
+		if strings.HasPrefix(want, "WINDOW_UPDATE") {
+			want = "WINDOW_UPDATE is 0, the browser sends 15663105"
+		}
+		if d.Result != "FAIL" || !strings.Contains(text, want) {
+			t.Errorf("%s: %s\n%s", want, d.Result, text)
+		}
+	}
+}
+
+// TestVerifyInterrupted: a cancelled run ends soon and says that it could not tell.
+func TestVerifyInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	if code := run(ctx, []string{"verify", "-p", "chromium-156", "--json"}, &out, &errs); code != exitInterrupted {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+}
