@@ -34,6 +34,7 @@ func (x *exchange) upload() {
 	}
 	x.closeBody()
 	x.uploadEnded(err)
+	close(x.uploaded)
 	x.c.taskDone()
 }
 
