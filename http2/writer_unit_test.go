@@ -213,3 +213,123 @@ func TestStuckWriteWithoutDeadlines(t *testing.T) {
 		<-c.Done()
 	})
 }
+
+// What was not given to the socket when the connection is closed is never
+// sent: its requests have been told so.
+func TestCloseDropsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, conn := newRecorded(t, Config{})
+		conn.take()
+		conn.stuck = make(chan struct{})
+		errs := make(chan error, 2)
+		send := func() {
+			_, err := c.RoundTrip(unitRequest(t.Context(), "GET", nil))
+			errs <- err
+		}
+		go send()
+		synctest.Wait()
+		go send()
+		synctest.Wait()
+		go c.Close()
+		synctest.Wait()
+		close(conn.stuck)
+		first, second := <-errs, <-errs
+		if isUnsent(first) == isUnsent(second) {
+			t.Errorf("errors %v and %v: want one of them unsent", first, second)
+		}
+		wantRecords(t, "the second request was not sent", conn.take(), "HEADERS 1", "RST_STREAM 1")
+	})
+}
+
+// Bytes of a DATA frame that come when its stream is no longer wanted are
+// given back to the connection.
+func TestRestOfFrameAfterCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, conn := newRecorded(t, Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go c.RoundTrip(unitRequest(ctx, "GET", nil))
+		conn.take()
+		data := append(appendFrameHeader(nil, 10000, frameData, 0, 1), make([]byte, 10000)...)
+		head := append(appendFrameHeader(nil, 0, frameSettings, 0, 0), appendFrameHeader(nil, 1, frameHeaders, flagEndHeaders, 1)...)
+		conn.in <- append(head, 0x88) // :status 200
+		conn.in <- data[:3000]
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		conn.in <- data[3000:6000]
+		conn.in <- data[6000:]
+		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if sum := c.recv.avail + c.recv.unacked; sum != defaultWindow {
+			t.Errorf("%d bytes of connection window are lost", defaultWindow-sum)
+		}
+	})
+}
+
+// A server on an unbuffered pipe may wait for us to read before it reads.
+func TestServerSpeaksFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		go func() {
+			server.Write(appendFrameHeader(nil, 0, frameSettings, 0, 0))
+			io.Copy(io.Discard, server)
+		}()
+		c, err := NewClientConn(client, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		<-c.Done()
+	})
+}
+
+// What is read while the rest of a frame is on its way must not move under it.
+func TestReadInTheMiddleOfFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, conn := newRecorded(t, Config{})
+		var resp *http.Response
+		go func() { resp, _ = c.RoundTrip(unitRequest(t.Context(), "GET", nil)) }()
+		conn.take()
+		want := make([]byte, 10000)
+		for i := range want {
+			want[i] = byte(i * 7 >> 3)
+		}
+		head := append(appendFrameHeader(nil, 0, frameSettings, 0, 0), appendFrameHeader(nil, 1, frameHeaders, flagEndHeaders, 1)...)
+		conn.in <- append(head, 0x88) // :status 200
+		data := append(appendFrameHeader(nil, len(want), frameData, flagEndStream, 1), want...)
+		var got []byte
+		for n := range slices.Chunk(data, 3000) {
+			conn.in <- n
+			synctest.Wait()
+			buf := make([]byte, 3000)
+			m, _ := resp.Body.Read(buf)
+			got = append(got, buf[:m]...)
+		}
+		rest, err := io.ReadAll(resp.Body)
+		if got = append(got, rest...); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("read %d bytes, error %v, equal %v", len(got), err, bytes.Equal(got, want))
+		}
+	})
+}
+
+// A final response that comes with the 100 it follows makes the body needless.
+func TestFinalResponseRightBehindContinue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, conn := newRecorded(t, Config{})
+		req := unitRequest(t.Context(), "POST", strings.NewReader("body"))
+		req.ExpectContinue = time.Second
+		var resp *http.Response
+		go func() { resp, _ = c.RoundTrip(req) }()
+		conn.take()
+		b := appendFrameHeader(nil, 0, frameSettings, 0, 0)
+		b = append(appendFrameHeader(b, 5, frameHeaders, flagEndHeaders, 1), 0x08, 3, '1', '0', '0')
+		conn.in <- append(appendFrameHeader(b, 1, frameHeaders, flagEndHeaders, 1), 0x88)
+		wantRecords(t, "no DATA", conn.take(), "SETTINGS 0")
+		conn.in <- appendFrameHeader(nil, 0, frameData, flagEndStream, 1)
+		wantRecords(t, "the server is told that no body follows", conn.take(), "RST_STREAM 1")
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Error(err)
+		}
+	})
+}
