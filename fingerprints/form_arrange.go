@@ -24,7 +24,7 @@ func (f *Form) Arrange(own ...string) []FormField {
 	// value of that name would stand: fetch() sorts its list of headers first.
 	var page []string
 	for _, name := range own {
-		if !slices.Contains(f.table, name) && (!isForbidden(name) || f.index(name) < 0) {
+		if !slices.Contains(f.table, name) && (!isForbidden(name) && name != "range" || f.index(name) < 0) {
 			page = append(page, name)
 		}
 	}
@@ -54,18 +54,26 @@ func (f *Form) Arrange(own ...string) []FormField {
 	return out
 }
 
-// arrangeInPlace puts the fields that have no place of their own at "*".
+// arrangeInPlace puts the fields that have no place of their own at "*". A
+// field that this kind of request has anyway is replaced where it stands; one
+// that the browser would not send (captures: a page's own Range or Pragma in
+// firefox-153-own-fields) goes with the page's others.
 func (f *Form) arrangeInPlace(own []string) []FormField {
-	out := make([]FormField, 0, len(f.Fields)+len(own))
-	for _, field := range f.Fields {
-		if field.Name != ownFields {
-			out = append(out, field)
-			continue
+	var page []string
+	for _, name := range own {
+		if i := f.index(name); i < 0 || f.Fields[i].Value == "" && name != "content-type" && !isForbidden(name) {
+			page = append(page, name)
 		}
-		for _, name := range own {
-			if f.index(name) < 0 {
+	}
+	out := make([]FormField, 0, len(f.Fields)+len(page))
+	for _, field := range f.Fields {
+		switch {
+		case field.Name == ownFields:
+			for _, name := range page {
 				out = append(out, f.field(name))
 			}
+		case !slices.Contains(page, field.Name):
+			out = append(out, field)
 		}
 	}
 	return out
@@ -97,5 +105,5 @@ func isForbidden(name string) bool {
 	}
 	// Not forbidden by the standard, but set by the browser's network stack.
 	return strings.HasPrefix(name, "sec-") || strings.HasPrefix(name, "proxy-") ||
-		name == "priority" || name == "upgrade-insecure-requests" || name == "range"
+		name == "priority" || name == "upgrade-insecure-requests"
 }

@@ -18,7 +18,8 @@ type capturedRequest struct {
 	Method  string      `json:"method"`
 	Host    string      `json:"host"`
 	Path    string      `json:"path"`
-	Stream  int         `json:"stream"`
+	Conn    string      `json:"conn"`
+	Stream  int         `json:"stream"` // on HTTP/1.1, the request's index on its connection
 	Fields  [][2]string `json:"fields"` // cookie crumbs joined
 	Weight  int         `json:"weight"`
 }
@@ -69,8 +70,8 @@ func (c *capturedRequest) own() map[string]string {
 	}
 	page := pageFields[c.Path]
 	for _, f := range c.Fields {
-		if isOptionalHint(f[0]) || slices.Contains(page, f[0]) {
-			out[f[0]] = f[1]
+		if name := strings.ToLower(f[0]); isOptionalHint(name) || slices.Contains(page, name) || f[1] == "me" {
+			out[name] = f[1]
 		}
 	}
 	return out
@@ -114,7 +115,8 @@ var kinds = []struct {
 	{"/fetch-cache-no-cache", func(r *Request) { r.Cache = "no-cache" }},
 	{"/fetch-priority-high", func(r *Request) { r.FetchPriority = "high" }},
 	{"/fetch-priority-low", func(r *Request) { r.FetchPriority = "low" }},
-	{"/k/f4", func(r *Request) { r.Cache = "no-cache" }}, // what the page's own If-None-Match makes of it
+	{"/k/f4", func(r *Request) { r.Cache = "conditional" }},
+	{"/k/json-dest.json", func(r *Request) { r.FetchPriority = "high" }},
 	{"/k/f3", func(r *Request) { r.Range = true }},
 	{"/k/x1", kind("xhr")},
 	{"/k/x2", kind("xhr")},
@@ -166,19 +168,27 @@ func (c *capturedRequest) request(t *testing.T) Request {
 	if strings.HasSuffix(c.Path, "/fetch-nocors") && r.Site != SiteSameOrigin {
 		r.Credentials = false
 	}
-	// The page of step 7 is reloaded once.
-	if strings.HasSuffix(c.value("referer"), "/everything?step=7") && r.Dest == Document && c.Method == "GET" {
+	if strings.HasPrefix(c.Capture, "chromium") && strings.HasSuffix(c.value("referer"), "/everything?step=7") && r.Dest == Document && c.Method == "GET" {
+		r.Kind = "reload" // Chromium sends the page's own address as referer then
+	}
+	if slices.Contains(reloaded, fmt.Sprint(c.Capture, " ", c.Conn, " ", c.Stream)) {
 		r.Kind = "reload"
 	}
-	if r.Dest == IFrame && c.Capture == "firefox-153-everything" && c.Host == "api.other.test" && c.Stream == reloadedFrame {
-		r.Kind = "reload"
+	if r.Dest == ServiceWorker && c.Capture == "firefox-153-own-fields" {
+		r.Cache = "no-cache" // the script is fetched again
+		if c.value("pragma") != "" {
+			r.Cache = "reload" // the first registration
+		}
 	}
 	return r
 }
 
-// reloadedFrame is the stream of the frame in the page that was reloaded on
-// stream 393 of firefox-153-everything, conn-0011.
-const reloadedFrame = 433
+// reloaded are the document and the frames of the page that Firefox reloaded, in
+// the order of the captures the second load of step 7.
+var reloaded = []string{
+	"firefox-153-everything 0011 393", "firefox-153-everything 0011 431", "firefox-153-everything 0011 433",
+	"firefox-153-everything-http1 0011 14", "firefox-153-everything-http1 0022 35", "firefox-153-everything-http1 0028 8",
+}
 
 // profileOf names the profile of the captured build.
 func (c *capturedRequest) profileOf() string {

@@ -78,7 +78,7 @@ type Request struct {
 	Redirected    bool   // any redirect came before this one
 	StartedCross  bool   // the first request of the redirect chain already went to another origin
 	FetchPriority string // "", "high", "low", "auto" (Fetch standard: priority)
-	Cache         string // cache mode: "", "no-store", "reload", "no-cache", "default", ...
+	Cache         string // cache mode: "", "no-store", "reload", "no-cache", "default", ...; "conditional" = the page set If-None-Match or the like
 }
 
 // When is a condition on a [Request]: every field that is set must hold, a

@@ -11,8 +11,9 @@ var kindWords = []string{
 	"favicon", "xhr", "beacon", "eventsource", "keepalive", "prefetch", "print", "preflight",
 }
 
-// cacheWords are the cache modes of the Fetch standard, section 2.2.5.
-var cacheWords = []string{"", "default", "no-store", "reload", "no-cache", "force-cache", "only-if-cached"}
+// cacheWords are the cache modes of the Fetch standard, section 2.2.5, and what
+// a page's own conditional fields make of them (section 4.5).
+var cacheWords = []string{"", "default", "no-store", "reload", "no-cache", "force-cache", "only-if-cached", "conditional"}
 
 // checkHeaders reports what is wrong with p's header lists and values.
 func (p *Profile) checkHeaders() error {
