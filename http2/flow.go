@@ -40,8 +40,8 @@ func (w *recvWindow) consume(n int64, p *ReceivePolicy) uint32 {
 	return uint32(inc)
 }
 
-// received takes a DATA frame's length off both windows. s is nil for a stream
-// that is gone, whose bytes count for the connection all the same.
+// receivedLocked takes a DATA frame's length off the connection's window: that
+// of a stream that is gone counts all the same.
 func (c *ClientConn) receivedLocked(n int64) error {
 	if n > c.recv.avail {
 		return connErrorf(CodeFlowControl, "DATA of %d bytes in a connection window of %d", n, c.recv.avail)

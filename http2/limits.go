@@ -1,7 +1,9 @@
 package http2
 
-import "math"
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // limit applies a default: 0 means def, negative no limit.
 func limit(v, def int) int {

@@ -1,0 +1,140 @@
+package http2
+
+import (
+	"io"
+)
+
+// handleData takes a DATA frame in: its payload goes from the connection
+// straight into the stream's buffer.
+func (c *ClientConn) handleData(h frameHeader) error {
+	if h.id == 0 {
+		return connErrorf(CodeProtocol, "DATA on stream 0")
+	}
+	src := c.reader.frames.src
+	size, pad := int(h.length), 0
+	if h.has(flagPadded) {
+		if size == 0 {
+			return connErrorf(CodeFrameSize, "padded DATA without a pad length")
+		}
+		b, err := src.ReadByte()
+		if err != nil {
+			return err
+		}
+		if pad = int(b); pad >= size {
+			return connErrorf(CodeProtocol, "padding of %d in DATA of %d bytes", pad, size)
+		}
+		size -= 1 + pad
+	}
+	if size > 0 {
+		c.reader.idleRun = 0
+	} else if !h.has(flagEndStream) {
+		if err := c.countIdle(); err != nil {
+			return err
+		}
+	}
+	s, fault := c.acceptData(h, size)
+	if _, ok := fault.(*ConnError); ok {
+		return fault
+	}
+	if s == nil {
+		if _, err := src.Discard(size + pad); err != nil {
+			return err
+		}
+		c.flushAside()
+		return fault
+	}
+	if err := s.body.fill(src, size); err != nil {
+		return err
+	}
+	if _, err := src.Discard(pad); err != nil {
+		return err
+	}
+	if size > 0 {
+		c.reader.wake(s)
+	}
+	if h.has(flagEndStream) {
+		fault = c.endBody(s)
+	}
+	c.flushAside()
+	return fault
+}
+
+// acceptData counts a DATA frame against both windows and returns the stream
+// whose body gets it, or nil if nobody's does.
+func (c *ClientConn) acceptData(h frameHeader, size int) (*stream, error) {
+	c.mu.Lock()
+	defer c.unlock()
+	s, err := c.findFrameStreamLocked(h.id)
+	if _, ok := err.(*ConnError); ok {
+		return nil, err
+	}
+	n := int64(h.length)
+	if err := c.receivedLocked(n); err != nil {
+		return nil, err
+	}
+	if s != nil {
+		err = s.checkDataLocked(n, size)
+	}
+	if s == nil || err != nil {
+		c.consumedLocked(nil, n)
+		return nil, err
+	}
+	s.recv.avail -= n
+	c.consumedLocked(s, n-int64(size)) // padding is read by nobody
+	if c.cfg.Receive.LowWater != 0 && size > 0 {
+		c.giveBackLocked(&s.recv, s.id, 0)
+	}
+	return s, nil
+}
+
+// checkDataLocked reports what is wrong with n bytes of DATA, size of them
+// payload, on s.
+func (s *stream) checkDataLocked(n int64, size int) error {
+	switch {
+	case !s.state.canRecv():
+		return &StreamError{StreamID: s.id, Code: CodeStreamClosed}
+	case n > s.recv.avail:
+		return &StreamError{StreamID: s.id, Code: CodeFlowControl}
+	case !s.respReady:
+		return malformed(s.id, "DATA before the response's HEADERS")
+	case s.body.left >= 0 && int64(size) > s.body.left:
+		return malformed(s.id, "more DATA than the response can have")
+	}
+	return s.checkBufferLocked(size)
+}
+
+// findFrameStreamLocked finds the stream of a DATA or HEADERS frame. A stream
+// that is gone gives nil and what that is worth (RFC 9113, section 5.1).
+func (c *ClientConn) findFrameStreamLocked(id uint32) (*stream, error) {
+	if id != 0 && id&1 == 0 && id <= c.reader.lastPush {
+		return nil, nil // promised, and refused
+	}
+	s, err := c.findStreamLocked(id)
+	if s != nil || err != nil {
+		return s, err
+	}
+	switch c.gone.find(id) {
+	case closedByEnd:
+		return nil, connErrorf(CodeStreamClosed, "frame on stream %d, which has ended", id)
+	case closedByReset:
+		c.gone.set(id, closedByUs)
+		c.wmu.Lock()
+		c.out.appendRSTStream(id, CodeStreamClosed)
+		c.wmu.Unlock()
+	case closedByUs, closedForgotten:
+	}
+	return nil, nil
+}
+
+// endBody handles the server's END_STREAM on DATA or trailers.
+func (c *ClientConn) endBody(s *stream) error {
+	if s.body.left > 0 {
+		return malformed(s.id, "body ends %d bytes early: %w", s.body.left, io.ErrUnexpectedEOF)
+	}
+	c.mu.Lock()
+	s.body.finish(io.EOF)
+	c.endRecvLocked(s)
+	c.unlock()
+	c.reader.wake(s)
+	return nil
+}
