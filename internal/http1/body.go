@@ -57,7 +57,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case err == io.EOF:
+	case err == io.EOF && !b.x.isCutOff():
 		b.err = io.EOF
 		b.x.responseEnded()
 	default:
@@ -272,6 +272,15 @@ func announcedTrailers(header http.Header) http.Header {
 	}
 	delete(header, "Trailer")
 	return trailer
+}
+
+// isCutOff reports whether our side ended the exchange before its response
+// did: a TLS close_notify makes servers finish, and that is no good end.
+func (x *exchange) isCutOff() bool {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cur != x && c.state == stateClosed && (x.err == nil || x.ctx.Err() != nil)
 }
 
 // failBody ends the connection because a body could not be read, and returns
