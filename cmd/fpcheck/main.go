@@ -41,12 +41,13 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"verify": {"verify [-p NAME] [--profile-file FILE] [--url URL] [--json]", runVerify},
-	"list":   {"list [--json]", runList},
-	"show":   {"show NAME [--json]", runShow},
-	"hash":   {"hash HEX | - [--json]", runHash},
-	"diff":   {"diff A B [--json]", runDiff},
-	"serve":  {"serve [--addr HOST:PORT] [--json]", runServe},
+	"verify":  {"verify [-p NAME] [--profile-file FILE] [--url URL] [--json]", runVerify},
+	"list":    {"list [--json]", runList},
+	"show":    {"show NAME [--json]", runShow},
+	"hash":    {"hash HEX | - [--json]", runHash},
+	"diff":    {"diff A B [--json]", runDiff},
+	"capture": {"capture (--browser PATH | --wait) -o FOLDER | NAME.json", runCapture},
+	"serve":   {"serve [--addr HOST:PORT] [--json]", runServe},
 }
 
 // A cli is what a command prints to, and its flags.

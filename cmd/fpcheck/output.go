@@ -55,6 +55,7 @@ func hintFor(err error) string {
 		unknown *fingerprints.UnknownProfileError
 		hello   *fingerprints.ParseError
 		profile *fingerprints.ProfileError
+		tool    *missingToolError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -67,6 +68,8 @@ func hintFor(err error) string {
 		return "give TLS records as they stand on the wire, or a handshake message that begins with 01"
 	case errors.As(err, &profile):
 		return "fpcheck show NAME --json prints a profile that is right"
+	case errors.As(err, &tool):
+		return "apt-get install " + tool.pkg
 	case errors.Is(err, observe.ErrNoConnection):
 		return "fpcheck capture makes one"
 	case errors.Is(err, fs.ErrNotExist):
