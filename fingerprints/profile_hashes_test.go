@@ -19,11 +19,14 @@ type statedHashes struct {
 	Akamai     string `json:"akamai"`
 	AkamaiHash string `json:"akamai_hash"`
 	UserAgent  string `json:"user_agent"`
+
+	Navigation [][2]string         `json:"navigation"`
+	Orders     map[string][]string `json:"orders"`
 }
 
 func readStatedHashes(t *testing.T) (out []statedHashes) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/stated_hashes.json")
+	text, err := os.ReadFile("testdata/stated.json")
 	if err != nil {
 		t.Fatal(err)
 	}

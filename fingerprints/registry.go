@@ -128,6 +128,20 @@ func Aliases() map[string]string {
 // "chrome-156-windows".
 func (p *Profile) FullName() string { return fullName(p.Name, p.Platform().Name) }
 
+// On returns p on another of its platforms.
+func (p *Profile) On(platform string) (*Profile, error) {
+	var names []string
+	for i := range p.Platforms {
+		if p.Platforms[i].Name == strings.ToLower(platform) {
+			c := *p
+			c.platform = i
+			return &c, nil
+		}
+		names = append(names, fullName(p.Name, p.Platforms[i].Name))
+	}
+	return nil, &UnknownProfileError{Name: fullName(p.Name, platform), Nearest: names}
+}
+
 func fullName(file, platform string) string {
 	if strings.HasSuffix(file, "-"+platform) {
 		return file

@@ -137,6 +137,22 @@ func TestUnknownProfileNamesTheNearest(t *testing.T) {
 	}
 }
 
+func TestOn(t *testing.T) {
+	p, err := Lookup("chrome-156")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := p.On("macOS")
+	if err != nil || q.FullName() != "chrome-156-macos" || p.FullName() != "chrome-156-windows" {
+		t.Errorf("On gives %v, %v, and leaves %s", q, err, p.FullName())
+	}
+	_, err = p.On("beos")
+	var unknown *UnknownProfileError
+	if !errors.As(err, &unknown) || !slices.Contains(unknown.Nearest, "chrome-156-linux") {
+		t.Errorf("%v, want an UnknownProfileError with the platforms there are", err)
+	}
+}
+
 func TestAge(t *testing.T) {
 	p, err := Lookup("chrome-131")
 	if err != nil {
