@@ -97,15 +97,11 @@ func overLimit(what string, n int) error { return &ProtocolError{Reason: what, L
 // ctxErr is the error of a context that is done; it matches its Err and its cause.
 func ctxErr(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || errors.Is(cause, err) {
-		return cmpErr(cause, err)
+	if cause == nil || cause == err {
+		return err
+	}
+	if errors.Is(cause, err) {
+		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)
-}
-
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
