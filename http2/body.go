@@ -198,6 +198,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		if n > 0 {
 			b.s.c.giveBack(b.s, n)
 		}
+		if err != nil {
+			token(b.s.wake) // a Read beside this one ends too
+		}
 		if n > 0 || err != nil {
 			return n, err
 		}

@@ -517,3 +517,38 @@ func TestReceiveOverflow(t *testing.T) {
 		rt.readAll().wantFails("the connection is lost", strings.Repeat("x", 3*16384))
 	})
 }
+
+// Uploads take turns at the connection's window, and one that cannot use its
+// turn passes it on.
+func TestConnectionWindowTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newTestConn(t, Config{}, "4=100000")
+		tc.roundTrip("POST", "/1", withBytes(make([]byte, 65535)))
+		for tc.next() != nil { // until stream 1 has used up the window
+		}
+		rts := map[int]*testRT{}
+		for id := 3; id <= 9; id += 2 {
+			rts[id] = tc.roundTrip("POST", "/", withBytes(make([]byte, 200)))
+			tc.wantFrame("request", fmt.Sprintf("HEADERS %d", id))
+		}
+		for _, id := range []int{3, 5, 7, 9, 3, 5} {
+			tc.serverSends("WINDOW_UPDATE 0 50")
+			tc.wantFrame("in turn", fmt.Sprintf("DATA %d len=50", id))
+			tc.wantIdle("that was all")
+		}
+		rts[7].cancel(nil)
+		tc.wantFrame("7 leaves the queue at its head", "RST_STREAM 7 CANCEL")
+		tc.serverSends("WINDOW_UPDATE 0 50")
+		tc.wantFrame("its turn is passed on", "DATA 9 len=50")
+		tc.serverSends("SETTINGS 4=50")
+		tc.wantFrame("ack", "SETTINGS ACK")
+		fresh := tc.roundTrip("POST", "/", withBytes(make([]byte, 50)))
+		tc.wantFrame("request", "HEADERS 11")
+		tc.serverSends("WINDOW_UPDATE 0 1000")
+		tc.wantFrame("3, 5 and 9 have no stream window", "DATA 11 END_STREAM len=50")
+		tc.wantIdle("they wait")
+		fresh.wantPending("no answer")
+		tc.serverSends("WINDOW_UPDATE 5 1000")
+		tc.wantFrame("and go on on their own", "DATA 5 END_STREAM len=100")
+	})
+}

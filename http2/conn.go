@@ -43,6 +43,7 @@ type ClientConn struct {
 	send       int64         // connection's send window (RFC 9113, section 6.9.1)
 	recv       recvWindow
 	uploads    int // streams whose body is being sent
+	sendQueue  sendQueue
 	goAway     *GoAwayError
 	ping       pinger
 

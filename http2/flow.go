@@ -103,9 +103,7 @@ func (c *ClientConn) handleWindowUpdate(id, n uint32) error {
 		if c.send += int64(n); c.send > maxWindow {
 			return connErrorf(CodeFlowControl, "connection window above 2^31-1")
 		}
-		for _, s := range c.streams {
-			s.wakeSender()
-		}
+		c.wakeSendQueueLocked()
 		return nil
 	}
 	s, err := c.findStreamLocked(id)
@@ -121,17 +119,6 @@ func (c *ClientConn) handleWindowUpdate(id, n uint32) error {
 	s.send += int64(n)
 	s.wakeSender()
 	return nil
-}
-
-// takeSendLocked takes up to want bytes off both send windows, for one frame.
-func (c *ClientConn) takeSendLocked(s *stream, want int) int {
-	n := min(int64(want), s.send, c.send, int64(c.dataFrame()))
-	if n <= 0 {
-		return 0
-	}
-	s.send -= n
-	c.send -= n
-	return int(n)
 }
 
 // dataFrame is the largest DATA payload.

@@ -247,8 +247,9 @@ func (s *scene) pick() *testRT {
 }
 
 func (s *scene) request(method string, opts ...reqOption) {
-	// Not a round number: two timers that end at once may end in any order.
-	ctx, cancel := context.WithTimeout(s.t.Context(), 50*time.Second+777*time.Microsecond)
+	// No two alike and none round: timers that end at once may end in any order.
+	patience := 50*time.Second + time.Duration(len(s.rts)+1)*777*time.Microsecond
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	s.t.Cleanup(cancel)
 	rt := s.tc.roundTrip(method, "/", append(opts, withContext(ctx))...)
 	rt.cancel = func(error) { cancel() }

@@ -19,15 +19,16 @@ type stream struct {
 	wake chan struct{}
 
 	// Guarded by c.mu.
-	state     streamState
-	err       error // why it was closed, if not in good order
-	send      int64 // send window; below zero after a lowered INITIAL_WINDOW_SIZE
-	recv      recvWindow
-	upload    uploadState
-	sendWake  chan struct{} // token: something new for the upload; nil without one
-	headersAt uint64        // where in the output HEADERS start
-	rst       bool          // we have sent RST_STREAM
-	stopCtx   func() bool   // ends the watch on ctx, once RoundTrip has returned
+	state      streamState
+	err        error // why it was closed, if not in good order
+	send       int64 // send window; below zero after a lowered INITIAL_WINDOW_SIZE
+	recv       recvWindow
+	upload     uploadState
+	sendWake   chan struct{} // token: something new for the upload; nil without one
+	sendQueued bool          // in c.sendQueue
+	headersAt  uint64        // where in the output HEADERS start
+	rst        bool          // we have sent RST_STREAM
+	stopCtx    func() bool   // ends the watch on ctx, once RoundTrip has returned
 
 	// Written by the reader before respReady is set, under c.mu.
 	respReady bool
@@ -130,6 +131,7 @@ func (c *ClientConn) closeStreamLocked(s *stream, how closedBy) {
 		s.stopCtx()
 	}
 	c.stopUploadLocked(s)
+	c.leaveSendQueueLocked(s)
 	s.wakeSender()
 	if c.state == stateDraining && len(c.streams) == 0 {
 		c.busy++

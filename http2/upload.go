@@ -59,16 +59,6 @@ func isInMemory(b io.ReadCloser) bool {
 	return false
 }
 
-// takeAllLocked takes n bytes off both send windows if both have them.
-func (c *ClientConn) takeAllLocked(s *stream, n int) bool {
-	if int64(n) > min(s.send, c.send) {
-		return false
-	}
-	s.send -= int64(n)
-	c.send -= int64(n)
-	return true
-}
-
 // appendSmall puts a small body out behind its HEADERS. The caller holds wmu;
 // the windows were taken.
 func (c *ClientConn) appendSmall(id uint32, p []byte) {
