@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// decompressors bounds how many handshakes are worked on at a time between the
-// server's hello and its certificate. A server may claim 16 MiB for a compressed
+// decompressors lets one handshake at a time be worked on between the server's
+// hello and its certificate. A server may claim 16 MiB for a compressed
 // certificate, which uTLS allocates before it looks, and brotli the same again
 // for its window. Waiting for the network does not count; see busy and idle.
-var decompressors = make(chan struct{}, 2)
+var decompressors = make(chan struct{}, 1)
 
 // maxPlainHosts is how many hosts plainHosts remembers.
 const maxPlainHosts = 64

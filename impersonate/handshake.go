@@ -110,6 +110,7 @@ type clientHandshake struct {
 	p     *handshakeParams
 	wire  *wireConn
 	uconn *utls.UConn
+	cfg   *utls.Config
 	port  *sessionPort
 	hello *clientHello
 	phase string // for the error
@@ -157,7 +158,8 @@ func (hs *clientHandshake) makeHello() error {
 // loadHello gives the hello to uTLS.
 func (hs *clientHandshake) loadHello() error {
 	h := hs.hello
-	u := utls.UClient(hs.wire, hs.config(), utls.HelloCustom)
+	hs.cfg = hs.config()
+	u := utls.UClient(hs.wire, hs.cfg, utls.HelloCustom)
 	u.HandshakeState.Hello = h.forUTLS()
 	u.Extensions = h.extensions
 	if len(h.shares) > 0 {

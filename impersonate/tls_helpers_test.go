@@ -14,9 +14,6 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,29 +21,35 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/testdata"
 )
 
 // captureHello returns the ClientHello record of a recorded connection.
-func captureHello(t testing.TB, name string) []byte {
+func captureHello(t testing.TB, name string, id int) []byte {
 	t.Helper()
-	for _, dir := range []string{"../testdata/captures", os.Getenv("GUISE_CAPTURES"), "/work/shared/captures"} {
-		data, err := os.ReadFile(filepath.Join(dir, name+".json"))
-		if err != nil {
-			continue
-		}
-		var c struct {
-			Hello string `json:"client_hello"`
-		}
-		if err := json.Unmarshal(data, &c); err != nil {
-			t.Fatal(err)
-		}
-		raw, err := hex.DecodeString(c.Hello)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
+	data, err := testdata.Captures.ReadFile("captures/" + name + ".json")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Skipf("capture %s is not here", name)
+	var c struct {
+		Connections []struct {
+			ID    int    `json:"id"`
+			Hello string `json:"client_hello"`
+		} `json:"connections"`
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		t.Fatal(err)
+	}
+	for _, conn := range c.Connections {
+		if conn.ID == id {
+			raw, err := hex.DecodeString(conn.Hello)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raw
+		}
+	}
+	t.Fatalf("capture %s has no connection %d", name, id)
 	return nil
 }
 
@@ -62,6 +65,15 @@ type wireHello struct {
 
 func parseWire(t testing.TB, record []byte) *wireHello {
 	t.Helper()
+	w := wireOf(record)
+	if w == nil {
+		t.Fatalf("not a ClientHello record: %x", record)
+	}
+	return w
+}
+
+// wireOf takes a record apart, nil if it is no ClientHello.
+func wireOf(record []byte) *wireHello {
 	w := &wireHello{bodies: map[int][]byte{}}
 	s := cryptobyte.String(record)
 	var kind, msg uint8
@@ -72,7 +84,7 @@ func parseWire(t testing.TB, record []byte) *wireHello {
 		hello.ReadUint16LengthPrefixed(&suites) && hello.ReadUint8LengthPrefixed(&compression) &&
 		hello.ReadUint16LengthPrefixed(&exts) && hello.Empty()
 	if !ok || kind != 22 || msg != 1 {
-		t.Fatalf("not a ClientHello record: %x", record)
+		return nil
 	}
 	w.sessionID, w.compression = id, compression
 	for !suites.Empty() {
@@ -84,7 +96,7 @@ func parseWire(t testing.TB, record []byte) *wireHello {
 		var v uint16
 		var b cryptobyte.String
 		if !exts.ReadUint16(&v) || !exts.ReadUint16LengthPrefixed(&b) {
-			t.Fatal("malformed extensions")
+			return nil
 		}
 		w.bodies[len(w.ids)] = b
 		w.ids = append(w.ids, v)
@@ -111,133 +123,17 @@ func list16(b []byte, prefix int) []uint16 {
 	return out
 }
 
-func values(list []uint16) []fingerprints.Value {
-	out := make([]fingerprints.Value, len(list))
-	for i, v := range list {
-		if out[i] = fingerprints.Value(v); isGREASE(v) {
-			out[i] = fingerprints.GREASE
-		}
-	}
-	return out
-}
-
-func protocols(b []byte) []string {
-	var out []string
-	for b = b[2:]; len(b) > 0; b = b[1+int(b[0]):] {
-		out = append(out, string(b[1:1+int(b[0])]))
-	}
-	return out
-}
-
-// profileOf makes a profile's TLS part from a recorded hello, as fpcheck learn
-// does: enough to hold the hello against the capture it came from.
-func profileOf(t testing.TB, record []byte) *fingerprints.TLS {
-	t.Helper()
-	w := parseWire(t, record)
-	p := &fingerprints.TLS{
-		RecordVersion: w.recordVersion, LegacyVersion: w.version, SessionID: len(w.sessionID),
-		CipherSuites: values(w.suites), Compression: w.compression,
-	}
-	for i, id := range w.ids {
-		x := fingerprints.Extension{Type: fingerprints.Value(id)}
-		b := w.bodies[i]
-		switch {
-		case isGREASE(id):
-			x.Type, x.Data = fingerprints.GREASE, b
-		case id == extSupportedGroups:
-			x.Groups = values(list16(b, 2))
-		case id == extSignatures, id == extDelegatedCredential:
-			x.Signatures = values(list16(b, 2))
-		case id == extVersions:
-			x.Versions = values(list16(b, 1))
-		case id == extCompressCert:
-			x.Algorithms = list16(b, 1)
-		case id == extPointFormats:
-			x.Points = b[1:]
-		case id == extPSKModes:
-			x.Modes = b[1:]
-		case id == extRecordSizeLimit:
-			x.Limit = list16(b, 0)[0]
-		case id == extALPN, id == extALPSOld, id == extALPSNew:
-			x.Protocols = protocols(b)
-		case id == extKeyShare:
-			for b = b[2:]; len(b) > 0; {
-				n := 4 + int(b[2])<<8 + int(b[3])
-				s := fingerprints.KeyShare{Group: values(list16(b[:2], 0))[0]}
-				if s.Group == fingerprints.GREASE {
-					s.Data = b[4:n]
-				}
-				x.Shares = append(x.Shares, s)
-				b = b[n:]
-			}
-		case id == extECH:
-			x.ECH = &fingerprints.ECHGrease{
-				Suites: []fingerprints.ECHSuite{{KDF: 1, AEAD: 1}, {KDF: 1, AEAD: 3}}, Enc: 32, Payloads: []int{144, 176, 208, 240},
-			}
-		case id == extServerName, id == extSessionTicket, id == extPadding:
-		default:
-			x.Data = b
-		}
-		p.Extensions = append(p.Extensions, x)
-	}
-	return p
-}
-
-// testProfiles are the profiles of the captures and the facts.
+// testProfile is the TLS part of an embedded profile.
 func testProfile(t testing.TB, name string) *fingerprints.TLS {
 	t.Helper()
-	switch name {
-	case "chrome-156", "chrome-131":
-		p := profileOf(t, captureHello(t, strings.Replace(name, "chrome", "chromium", 1)+"/conn-0001"))
-		p.Shuffle = true
-		p.Resumption.PSK = true
-		p.WebSocket = fingerprints.HelloChange{ALPN: []string{"http/1.1"}, Drop: []uint16{extALPSOld, extALPSNew}}
-		return p
-	case "firefox-153":
-		p := profileOf(t, captureHello(t, "firefox-153/conn-0011"))
-		p.HybridReusesX25519 = true
-		p.Resumption.PSK = true
-		p.Resumption.Drop = []uint16{extSessionTicket}
-		p.Resumption.ECHLength = []int{399}
-		p.WebSocket = fingerprints.HelloChange{ALPN: []string{"http/1.1"}, Drop: []uint16{extCompressCert}}
-		for i := range p.Extensions {
-			if p.Extensions[i].ECH != nil {
-				p.Extensions[i].ECH.Payloads = []int{239}
-			}
-		}
-		return p
-	case "safari-26.4-macos":
-		return safari264()
+	p, err := fingerprints.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no profile %s", name)
-	return nil
+	return &p.TLS
 }
 
 var profileNames = []string{"chrome-156", "chrome-131", "firefox-153", "safari-26.4-macos"}
-
-// safari264 is facts/safari_26.4_macos.json.
-func safari264() *fingerprints.TLS {
-	const g = fingerprints.GREASE
-	return &fingerprints.TLS{
-		RecordVersion: 0x0301, LegacyVersion: 0x0303, SessionID: 32, Compression: []uint8{0},
-		CipherSuites: []fingerprints.Value{g, 0x1302, 0x1303, 0x1301, 0xc02c, 0xc02b, 0xcca9, 0xc030, 0xc02f, 0xcca8,
-			0xc00a, 0xc009, 0xc014, 0xc013, 0x009d, 0x009c, 0x0035, 0x002f, 0xc008, 0xc012, 0x000a},
-		Extensions: []fingerprints.Extension{
-			{Type: g}, {Type: extServerName}, {Type: extMasterSecret}, {Type: extRenegotiation, Data: []byte{0}},
-			{Type: extSupportedGroups, Groups: []fingerprints.Value{g, 0x11ec, 0x001d, 0x0017, 0x0018, 0x0019}},
-			{Type: extPointFormats, Points: []uint8{0}},
-			{Type: extALPN, Protocols: []string{"h2", "http/1.1"}},
-			{Type: extStatusRequest, Data: []byte{1, 0, 0, 0, 0}},
-			{Type: extSignatures, Signatures: []fingerprints.Value{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0805, 0x0501, 0x0806, 0x0601, 0x0201}},
-			{Type: extSCT},
-			{Type: extKeyShare, Shares: []fingerprints.KeyShare{{Group: g, Data: []byte{0}}, {Group: 0x11ec}, {Group: 0x001d}}},
-			{Type: extPSKModes, Modes: []uint8{1}},
-			{Type: extVersions, Versions: []fingerprints.Value{g, 0x0304, 0x0303}},
-			{Type: extCompressCert, Algorithms: []uint16{1}},
-			{Type: g, Data: []byte{0}},
-		},
-	}
-}
 
 // A testCA issues certificates.
 type testCA struct {

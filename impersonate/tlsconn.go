@@ -55,6 +55,7 @@ func (hs *clientHandshake) newConn() *tlsConn {
 	cs := hs.uconn.ConnectionState()
 	hs.uconn.HandshakeState = utls.PubClientHandshakeState{}
 	hs.uconn.Extensions = nil
+	hs.cfg.VerifyConnection, hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil, nil // uTLS keeps cfg
 	hs.port.offered = nil
 	return &tlsConn{uconn: hs.uconn, wire: hs.wire, state: connState{
 		version:    cs.Version,
@@ -101,7 +102,7 @@ func (c *tlsConn) peerApplicationSettings() []byte { return c.state.peerALPS }
 func (c *tlsConn) Read(b []byte) (int, error) {
 	n, err := c.uconn.Read(b)
 	switch {
-	case err != nil && err != io.EOF && c.closed.Load():
+	case err != nil && c.closed.Load():
 		err = net.ErrClosed
 	case err == io.EOF && c.wire.ended:
 		err = io.ErrUnexpectedEOF // uTLS takes the end of TCP for close_notify
@@ -113,7 +114,7 @@ func (c *tlsConn) Read(b []byte) (int, error) {
 func (c *tlsConn) Write(b []byte) (int, error) {
 	written := 0
 	for chunk := range slices.Chunk(b, 4*maxPlaintext) {
-		if err := c.WriteRecords(slices.Collect(slices.Chunk(chunk, maxPlaintext))); err != nil {
+		if err := c.WriteRecords([][]byte{chunk}); err != nil {
 			return written, err
 		}
 		written += len(chunk)

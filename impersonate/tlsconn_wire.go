@@ -22,6 +22,11 @@ const (
 	maxMessage   = 64 << 10 // of a ServerHello: far more than any needs
 )
 
+// maxPooledWrite is the largest write buffer kept for the next writer.
+const maxPooledWrite = 5 * maxPlaintext
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+
 // A wireConn is the connection as uTLS sees it. It shows the server's first
 // messages to the handshake before uTLS gets them, and lets what is written
 // between two reads, or within one WriteRecords, leave in one write.
@@ -36,8 +41,8 @@ type wireConn struct {
 
 	mu     sync.Mutex // held over writes: records must leave in the order they were sealed in
 	corked int        // > 0: writes are collected in out
-	out    []byte
-	err    error // sticky: after a failed write the peer's state is unknown
+	out    []byte     // from writeBuffers
+	err    error      // sticky: after a failed write the peer's state is unknown
 }
 
 // Write implements net.Conn for uTLS.
@@ -48,6 +53,9 @@ func (w *wireConn) Write(b []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.corked > 0 {
+		if w.out == nil {
+			w.out = *writeBuffers.Get().(*[]byte)
+		}
 		w.out = append(w.out, b...)
 		return len(b), nil
 	}
@@ -83,9 +91,15 @@ func (w *wireConn) flushLocked() error {
 		return w.err
 	}
 	_, w.err = w.Conn.Write(w.out)
-	if w.out = w.out[:0]; cap(w.out) > maxPlaintext {
-		w.out = nil // idle connections hold no large buffers
+	if w.corked > 0 {
+		w.out = w.out[:0]
+		return w.err
 	}
+	if cap(w.out) <= maxPooledWrite { // idle connections hold no buffer
+		p := w.out[:0]
+		writeBuffers.Put(&p)
+	}
+	w.out = nil
 	return w.err
 }
 

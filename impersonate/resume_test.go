@@ -1,0 +1,182 @@
+package impersonate
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestResumption resumes at crypto/tls servers of both versions and checks on
+// the wire what was offered: pre_shared_key last, a ticket once.
+func TestResumption(t *testing.T) {
+	ca := newTestCA(t)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, name := range profileNames {
+			s := newTestServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}, MaxVersion: version})
+			c := newTestClient(t, name, tlsOptions{RootCAs: ca.pool})
+			offers := version == tls.VersionTLS13 && c.spec.offersPSK ||
+				version == tls.VersionTLS12 && c.spec.canOffer(&session{version: version12})
+			for i := range 3 {
+				conn := mustEcho(t, c, s, handshakeParams{TicketKey: "direct"})
+				if got, want := conn.ConnectionState().DidResume, i > 0 && offers; got != want {
+					t.Errorf("%s, version %#x, connection %d: resumed %v, want %v", name, version, i, got, want)
+				}
+				conn.Close()
+			}
+			_, hellos := s.saw()
+			checkTickets(t, name, version, hellos, offers)
+		}
+	}
+}
+
+// checkTickets checks the hellos of three connections, the last two of which
+// could resume.
+func checkTickets(t *testing.T, name string, version uint16, hellos [][]byte, offers bool) {
+	t.Helper()
+	var seen [][]byte
+	for i, b := range hellos {
+		w := parseWire(t, b[:5+int(b[3])<<8+int(b[4])])
+		psk, ticket := w.body(extPreSharedKey), w.body(extSessionTicket)
+		if version == tls.VersionTLS12 {
+			if got, want := len(ticket) > 0, i > 0 && offers; got != want {
+				t.Errorf("%s, hello %d: TLS 1.2 ticket %v, want %v", name, i, got, want)
+			}
+			continue
+		}
+		if got, want := psk != nil, i > 0 && offers; got != want {
+			t.Fatalf("%s, hello %d: pre_shared_key %v, want %v", name, i, got, want)
+		}
+		if psk == nil {
+			continue
+		}
+		if w.ids[len(w.ids)-1] != extPreSharedKey {
+			t.Errorf("%s: pre_shared_key is not last: %v", name, w.ids)
+		}
+		if got, want := slices.Contains(w.ids, extSessionTicket), !strings.HasPrefix(name, "firefox"); got != want {
+			t.Errorf("%s: resumed hello has session_ticket: %v, want %v", name, got, want)
+		}
+		identity := psk[4 : 4+int(psk[2])<<8+int(psk[3])]
+		if slices.ContainsFunc(seen, func(o []byte) bool { return bytes.Equal(o, identity) }) {
+			t.Errorf("%s: the same ticket is shown twice", name)
+		}
+		seen = append(seen, identity)
+		if strings.HasPrefix(name, "firefox") {
+			ech := w.body(extECH)
+			if n := int(ech[40])<<8 | int(ech[41]); n != 399 { // testdata/captures/firefox-153, connection 46
+				t.Errorf("ECH payload of a resumed Firefox hello has %d bytes, want 399", n)
+			}
+		}
+	}
+}
+
+// TestResumedHelloEqualsCapture compares what follows a ticket with captures.
+func TestResumedHelloEqualsCapture(t *testing.T) {
+	ca := newTestCA(t)
+	for _, test := range []struct {
+		profile, capture string
+		id               int
+		shuffled, socket bool
+	}{
+		{"chromium-156", "chromium-156", 6, true, false},
+		{"chromium-156", "chromium-156", 5, true, true},
+		{"chromium-131", "chromium-131", 4, true, false},
+		{"chromium-131", "chromium-131", 3, true, true},
+		{"firefox-153", "firefox-153", 46, false, false},
+	} {
+		cert := ca.issue(t)
+		s := newTestServer(t, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+		c := newTestClient(t, test.profile, tlsOptions{InsecureSkipVerify: true})
+		p := handshakeParams{ServerName: "www.truth.test", TicketKey: "direct"}
+		mustEcho(t, c, s, p).Close()
+		p.WebSocket = test.socket
+		got := normal(t, sentHello(t, c, p), test.shuffled)
+		want := normal(t, captureHello(t, test.capture, test.id), test.shuffled)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s, connection %d:\n got %s\nwant %s", test.profile, test.id, strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+		}
+	}
+}
+
+// TestTicketsStayInTheirPartition is T04 and S19: another key, another name or
+// another client never shows a ticket, and no key means none at all.
+func TestTicketsStayInTheirPartition(t *testing.T) {
+	ca := newTestCA(t)
+	s := newTestServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}})
+	c := newTestClient(t, "chrome-156", tlsOptions{RootCAs: ca.pool})
+	mustEcho(t, c, s, handshakeParams{TicketKey: "direct"}).Close()
+	for _, p := range []handshakeParams{
+		{TicketKey: "proxy"}, {TicketKey: "direct", ServerName: "127.0.0.1"}, {TicketKey: ""},
+	} {
+		if conn := mustEcho(t, c, s, p); conn.ConnectionState().DidResume {
+			t.Errorf("%+v resumes the session of another partition", p)
+		}
+	}
+	other := newTestClient(t, "chrome-156", tlsOptions{RootCAs: ca.pool})
+	if conn := mustEcho(t, other, s, handshakeParams{TicketKey: "direct"}); conn.ConnectionState().DidResume {
+		t.Error("another client resumes the session")
+	}
+	if conn := mustEcho(t, c, s, handshakeParams{TicketKey: "direct"}); !conn.ConnectionState().DidResume {
+		t.Error("the session is lost to its own partition")
+	}
+}
+
+// TestResumptionVerifiesAgain is T03: a session does not outlive the trust it
+// was made with. The verifier is changed under the client, which no caller can
+// do, to show that resumption asks it.
+func TestResumptionVerifiesAgain(t *testing.T) {
+	ca := newTestCA(t)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		for _, change := range []func(*verifier){
+			func(v *verifier) { v.roots = newTestCA(t).pool },
+			func(v *verifier) { v.now = func() time.Time { return time.Now().Add(48 * time.Hour) } },
+			func(v *verifier) { v.pins = map[[32]byte]bool{{1}: true} },
+		} {
+			s := newTestServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}, MaxVersion: version})
+			c := newTestClient(t, "chrome-156", tlsOptions{RootCAs: ca.pool})
+			mustEcho(t, c, s, handshakeParams{TicketKey: "direct"}).Close()
+			change(c.verifier)
+			before := len("ping")
+			_, err := connect(t, c, s, handshakeParams{TicketKey: "direct"})
+			var he *HandshakeError
+			if !errors.As(err, &he) || he.Phase != "certificate" {
+				t.Errorf("version %#x: error %v, want one about the certificate", version, err)
+			}
+			if data, _ := s.saw(); len(data) != before {
+				t.Errorf("version %#x: server got %d bytes of a request", version, len(data)-before)
+			}
+		}
+	}
+}
+
+func TestTicketCache(t *testing.T) {
+	var c ticketCache
+	now := time.Now()
+	put := func(key string, version uint16) { c.put(key, &session{version, nil, now.Add(time.Hour)}) }
+	for range 5 {
+		put("a", version13)
+	}
+	for i := range 3 {
+		if got := c.take("a", now) != nil; got != (i < maxTickets) {
+			t.Errorf("take %d finds a session: %v", i, got)
+		}
+	}
+	put("b", version12)
+	for range 3 {
+		if c.take("b", now) == nil {
+			t.Error("a TLS 1.2 session is used up")
+		}
+	}
+	if c.take("b", now.Add(2*time.Hour)) != nil {
+		t.Error("an expired session is used")
+	}
+	for i := range 2 * maxTicketKeys {
+		put(strings.Repeat("x", i+1), version13)
+	}
+	if c.lru.Len() != maxTicketKeys || len(c.keys) != maxTicketKeys {
+		t.Errorf("%d and %d keys, want %d", c.lru.Len(), len(c.keys), maxTicketKeys)
+	}
+}
