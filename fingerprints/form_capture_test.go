@@ -63,7 +63,8 @@ func (c *capturedRequest) value(name string) string {
 func (c *capturedRequest) own() map[string]string {
 	out := make(map[string]string)
 	for _, name := range []string{"content-length", "content-type", "origin", "referer", "cookie", "host", "sec-websocket-key",
-		"access-control-request-method", "access-control-request-headers", "x-a", "x-requested-with", "authorization"} {
+		"access-control-request-method", "access-control-request-headers", "x-a", "x-requested-with", "authorization",
+		"ping-from", "ping-to"} {
 		if v := c.value(name); v != "" {
 			out[name] = v
 		}
@@ -121,6 +122,35 @@ var kinds = []struct {
 	{"/k/x1", kind("xhr")},
 	{"/k/x2", kind("xhr")},
 	{"/k/formpost", kind("form")},
+	{"/style-preload.css", kind("preload")},
+	{"/font-preload.woff2", kind("preload")},
+	{"/image-preload.png", kind("preload")},
+	{"/fetch-preload", kind("preload")},
+	{"/ping", kind("ping")},
+	{"/module-cross.js", kind("module")},
+	{"/m-xhr-cross", kind("xhr")},
+	{"/m-xhr-include", kind("xhr")},
+	{"/m-xhr-empty", kind("xhr")},
+	{"/m-xhr-head", kind("xhr")},
+	{"/m-eventsource", func(r *Request) { r.Kind, r.Credentials = "eventsource", true }},
+	{"/m-beacon-cross", kind("beacon")},
+	{"/m-keepalive-post", kind("keepalive")},
+	{"/m-nocors-post", func(r *Request) { r.Credentials = false }},
+	{"/m-force-cache", func(r *Request) { r.Cache = "force-cache" }},
+	{"/script-cors-creds.js", func(r *Request) { r.Credentials = true }},
+	{"/script-redir.js", redirected},
+	{"/iframe-redir.html", redirected},
+	{"/m-post-redir", redirected},
+	{"/m-post-307", redirected},
+	{"/more?2", redirected},
+	{"/form307", func(r *Request) { r.Kind, r.Redirected = "form", true }},
+	{"/script-redir-cross.js", crossRedirected},
+	{"/script-cors-redir-cross.js", crossRedirected},
+	{"/iframe-redir-cross.html", crossRedirected},
+	{"/m-post-307-cross", crossRedirected},
+	{"/m-redir-samesite", crossRedirected},
+	{"/m-redir-cross-include", crossRedirected},
+	{"/m-cross-redir", func(r *Request) { r.Redirected, r.StartedCross = true, true }},
 	{"/img-high.png", func(r *Request) { r.FetchPriority = "high" }},
 	{"/img-low.png", func(r *Request) { r.FetchPriority = "low" }},
 	{"/multipart", kind("form")},
@@ -134,6 +164,9 @@ var kinds = []struct {
 	{"/img-redirected-cross.png", func(r *Request) { r.Redirected, r.CrossRedirect = true, true }},
 	{"/everything?step=5", func(r *Request) { r.Redirected, r.CrossRedirect = true, true }},
 }
+
+func redirected(r *Request)      { r.Redirected = true }
+func crossRedirected(r *Request) { r.Redirected, r.CrossRedirect = true, true }
 
 func kind(k string) func(*Request) { return func(r *Request) { r.Kind = k } }
 
@@ -150,11 +183,19 @@ func (c *capturedRequest) request(t *testing.T) Request {
 	}
 	if r.Dest == Document {
 		r.Kind = "link"
-		if r.Site == SiteNone {
+		switch {
+		case r.Site == SiteNone:
 			r.Kind = "typed"
+		case r.Method == "POST":
+			r.Kind = "form"
 		}
 	}
-	redirecting := strings.HasPrefix(c.Path, "/redir?")
+	// The credentials mode: what fetch() and CORS elements leave out by default.
+	r.Credentials = r.Mode == Navigate || r.Mode == NoCORS || r.Site == SiteSameOrigin || strings.Contains(c.Path, "include")
+	if strings.HasSuffix(c.Path, "/fetch-nocors") && r.Site != SiteSameOrigin {
+		r.Credentials = false
+	}
+	redirecting := strings.HasPrefix(c.Path, "/redir")
 	for _, k := range kinds {
 		if strings.HasSuffix(c.Path, k.suffix) && !redirecting {
 			k.set(&r)
@@ -162,11 +203,6 @@ func (c *capturedRequest) request(t *testing.T) Request {
 	}
 	if c.Method == "OPTIONS" {
 		r.Kind = "preflight"
-	}
-	// The credentials mode: what fetch() and CORS elements leave out by default.
-	r.Credentials = r.Mode == Navigate || r.Mode == NoCORS || r.Site == SiteSameOrigin || strings.Contains(c.Path, "include")
-	if strings.HasSuffix(c.Path, "/fetch-nocors") && r.Site != SiteSameOrigin {
-		r.Credentials = false
 	}
 	if strings.HasPrefix(c.Capture, "chromium") && strings.HasSuffix(c.value("referer"), "/everything?step=7") && r.Dest == Document && c.Method == "GET" {
 		r.Kind = "reload" // Chromium sends the page's own address as referer then

@@ -66,8 +66,8 @@ type Request struct {
 	// Kind is the flavour of a destination, in lower case: for documents
 	// "typed", "link", "reload", "form", "back"; for scripts "module",
 	// "async", "defer", "preload", "modulepreload"; "favicon", "xhr",
-	// "beacon", "eventsource", "keepalive", "prefetch", "print",
-	// "preflight". Empty = the ordinary one.
+	// "beacon", "ping", "eventsource", "keepalive", "prefetch",
+	// "print", "preflight". Empty = the ordinary one.
 	Kind string
 
 	User          bool   // user activated: Sec-Fetch-User: ?1

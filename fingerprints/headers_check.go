@@ -8,7 +8,7 @@ import (
 // kindWords are the flavours that [Request.Kind] names.
 var kindWords = []string{
 	"", "typed", "link", "reload", "form", "back", "module", "async", "defer", "preload", "modulepreload",
-	"favicon", "xhr", "beacon", "eventsource", "keepalive", "prefetch", "print", "preflight",
+	"favicon", "xhr", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print", "preflight",
 }
 
 // cacheWords are the cache modes of the Fetch standard, section 2.2.5, and what
