@@ -168,13 +168,15 @@ func playScene(t *testing.T, in *fuzzInput) string {
 func (s *scene) end() string {
 	s.tc.advance(time.Minute)
 	out := ""
-	for _, rt := range s.rts {
+	s.tc.pull()
+	for i, rt := range s.rts {
 		if !rt.isDone() {
 			buf := make([]byte, 1<<20)
 			s.t.Fatalf("a request with a deadline of 50 s runs for a minute; connection: %v\n%s", s.tc.conn.Err(), buf[:runtime.Stack(buf, true)])
 		}
 		if rt.err != nil {
 			out += errorClass(rt.err) + " "
+			s.wantTruth(i, rt.err)
 			continue
 		}
 		rt.resp.Body.Close()
@@ -203,27 +205,36 @@ func (s *scene) end() string {
 	return out
 }
 
+// wantTruth demands that a request which calls itself unsent was not received,
+// unless the server has said that it did not process it.
+func (s *scene) wantTruth(i int, err error) {
+	var se *StreamError
+	var ga *GoAwayError
+	if !isUnsent(err) || errors.As(err, &se) && se.Remote || errors.As(err, &ga) {
+		return
+	}
+	if path := "/" + strconv.Itoa(i); s.tc.paths[path] {
+		s.t.Fatalf("the server has received %s, the client says that it was not sent: %v", path, err)
+	}
+}
+
 func errorClass(err error) string {
 	var se *StreamError
 	var ce *ConnError
 	var ga *GoAwayError
-	unsent := ""
-	if isUnsent(err) {
-		unsent = "(unsent)"
-	}
 	switch {
 	case err == nil:
 		return "open"
 	case errors.As(err, &se):
-		return se.Code.String() + unsent
+		return se.Code.String()
 	case errors.As(err, &ga):
-		return "goaway" + unsent
+		return "goaway"
 	case errors.As(err, &ce):
-		return "conn " + ce.Code.String() + unsent
+		return "conn " + ce.Code.String()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return "context" + unsent
+		return "context"
 	}
-	return "error" + unsent
+	return "error"
 }
 
 // stream picks a stream id: mostly one that has been used.
@@ -251,7 +262,7 @@ func (s *scene) request(method string, opts ...reqOption) {
 	patience := 50*time.Second + time.Duration(len(s.rts)+1)*777*time.Microsecond
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	s.t.Cleanup(cancel)
-	rt := s.tc.roundTrip(method, "/", append(opts, withContext(ctx))...)
+	rt := s.tc.roundTrip(method, "/"+strconv.Itoa(len(s.rts)), append(opts, withContext(ctx))...)
 	rt.cancel = func(error) { cancel() }
 	s.rts = append(s.rts, rt)
 }

@@ -29,7 +29,8 @@ type testConn struct {
 	scriber *frameScriber
 	queue   []*gotFrame
 	ignored map[string]bool
-	prefix  int // bytes of the connection preface still to be read
+	paths   map[string]bool // of the requests received
+	prefix  int             // bytes of the connection preface still to be read
 
 	// The client's receive windows as the server sees them, and its send
 	// windows as the server granted them; stream entries are differences from
@@ -51,7 +52,7 @@ func newRawTestConn(t testing.TB, cfg Config) *testConn {
 	t.Helper()
 	tc := &testConn{
 		t: t, reader: newWireReader(), scriber: newFrameScriber(), prefix: len(testPreface),
-		ignored:  map[string]bool{},
+		ignored: map[string]bool{}, paths: map[string]bool{},
 		recvConn: 65535, recvInitial: 65535, recvStream: map[uint32]int64{},
 		sendConn: 65535, sendInitial: 65535, sendStream: map[uint32]int64{},
 	}
@@ -125,6 +126,8 @@ func (tc *testConn) pull() {
 func (tc *testConn) account(f *gotFrame) {
 	tc.t.Helper()
 	switch f.typ {
+	case typeHeaders:
+		tc.paths[f.field(":path")] = true
 	case typeData:
 		n := int64(len(f.payload))
 		tc.sendConn -= n
