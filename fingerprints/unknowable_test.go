@@ -1,6 +1,7 @@
 package fingerprints
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -8,33 +9,25 @@ import (
 // with the reason. TestFormEqualsCapture checks that each is still needed.
 var unknowables = map[string]string{
 	"image priority": "an image's priority follows from the layout of the page at the moment of the request",
+	"late script": "whether Firefox's parser or its speculative loader asks for a script first is a race: " +
+		"script-cors-creds.js has u=2 in firefox-153-more and no priority in firefox-153-more-http1",
 }
 
-// unknowable names the entry that explains why c differs from f, or "".
+// unknowable names the entry that explains why c differs from f, or "". All of
+// them are about the priority alone.
 func unknowable(f *Form, c *capturedRequest) string {
-	if c.value("sec-fetch-dest") == "image" && !strings.HasSuffix(c.Path, "icon.ico") {
-		without := *c
-		without.Fields = nil
-		for _, x := range c.Fields {
-			if !strings.EqualFold(x[0], "priority") {
-				without.Fields = append(without.Fields, x)
-			}
-		}
-		have := wire(f, c)
-		var haveWithout [][2]string
-		for _, x := range have {
-			if !strings.EqualFold(x[0], "priority") {
-				haveWithout = append(haveWithout, x)
-			}
-		}
-		if len(haveWithout) == len(without.Fields) {
-			for i := range haveWithout {
-				if haveWithout[i] != without.Fields[i] {
-					return ""
-				}
-			}
-			return "image priority"
-		}
+	if !slices.Equal(withoutPriority(wire(f, c)), withoutPriority(c.Fields)) {
+		return ""
+	}
+	switch dest := c.value("sec-fetch-dest"); {
+	case dest == "image" && !strings.HasSuffix(c.Path, "icon.ico") && !strings.HasSuffix(c.Path, "icon.png"):
+		return "image priority"
+	case strings.HasPrefix(c.Capture, "firefox") && dest == "script" && c.value("sec-fetch-mode") == "cors" && c.value("priority") == "":
+		return "late script"
 	}
 	return ""
+}
+
+func withoutPriority(fields [][2]string) [][2]string {
+	return slices.DeleteFunc(slices.Clone(fields), func(f [2]string) bool { return strings.EqualFold(f[0], "priority") })
 }
