@@ -42,6 +42,7 @@ type command struct {
 
 var commands = map[string]command{
 	"verify":  {"verify [-p NAME] [--profile-file FILE] [--url URL] [--json]", runVerify},
+	"learn":   {"learn CAPTURE... -o PROFILE.json [--base NAME] [--name NAME]", runLearn},
 	"list":    {"list [--json]", runList},
 	"show":    {"show NAME [--json]", runShow},
 	"hash":    {"hash HEX | - [--json]", runHash},

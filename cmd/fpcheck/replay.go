@@ -29,6 +29,7 @@ type step struct {
 	names   []string // in wire order, spelled as they stood there
 	http1   bool
 	body    []byte
+	frame   *observe.Frame // HTTP/2 only
 }
 
 func (s *step) value(name string) string { return s.headers.Get(name) }
@@ -51,7 +52,7 @@ func stepsOf(list []*observe.Transcript) ([]step, error) {
 					s.add(x.Name, x.Value)
 				}
 			}
-			s.body = bodyOf(t.Frames[i+1:], f.Stream)
+			s.body, s.frame = bodyOf(t.Frames[i+1:], f.Stream), f
 			steps = append(steps, *s)
 		}
 		for i, raw := range t.HTTP1 {

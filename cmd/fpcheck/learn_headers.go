@@ -1,0 +1,257 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// request says what kind of request a step was, in the profile's terms.
+func (s *step) request() fingerprints.Request {
+	o := flavours[s.url.Path]
+	q := fingerprints.Request{HTTP2: s.frame != nil, Method: s.method, Kind: o.Kind, Cache: o.Cache, FetchPriority: o.Priority, User: s.value("sec-fetch-user") == "?1"}
+	q.Dest, _ = fingerprints.ParseDest(s.value("sec-fetch-dest"))
+	q.Mode, _ = fingerprints.ParseMode(s.value("sec-fetch-mode"))
+	q.Site, _ = fingerprints.ParseSite(s.value("sec-fetch-site"))
+	q.Body = len(s.body) > 0
+	switch {
+	case s.method == "OPTIONS":
+		q.Kind = "preflight"
+	case q.Dest == fingerprints.Document && s.method == "POST":
+		q.Kind = "form"
+	case q.Dest == fingerprints.Document && q.Site == fingerprints.SiteNone:
+		q.Kind = "typed"
+	case q.Dest == fingerprints.Document:
+		q.Kind = "link"
+	case strings.Contains(s.url.Path, "xhr-"):
+		q.Kind = "xhr"
+	}
+	q.Credentials = q.Mode == fingerprints.Navigate || q.Mode == fingerprints.NoCORS || q.Site == fingerprints.SiteSameOrigin || strings.Contains(s.url.Path, "include")
+	return q
+}
+
+// brought are the fields whose values a request brings itself.
+var brought = []string{"content-length", "content-type", "origin", "referer", "cookie", "range", "authorization", "x-a", "x-requested-with",
+	"access-control-request-method", "access-control-request-headers", "sec-fetch-storage-access", "cache-control", "pragma"}
+
+// learnHeaders corrects the base's values and priorities by what the captures
+// show, and its order where a kind of request has another. Requests behind a
+// redirect or a reload have habits of their own, which stay the base's.
+func (l *learner) learnHeaders() error {
+	l.learnLanguage()
+	steps, err := stepsOf(l.conns)
+	if err != nil {
+		return err
+	}
+	followed := map[string]bool{}
+	changed := 0
+	for i := range steps {
+		s := &steps[i]
+		if s.url.Path == "/redir" {
+			followed[strings.TrimPrefix(s.url.RawQuery, "to=")] = true
+		}
+		if s.frame == nil || followed[s.url.String()] || followed[s.url.RequestURI()] || s.url.Path == "/done" || s.isReload() {
+			continue
+		}
+		n, err := l.correct(s)
+		if err != nil {
+			return err
+		}
+		changed += n
+	}
+	if changed > 0 {
+		l.notes = append(l.notes, fmt.Sprintf("%d corrections of %s's header fields and priorities", changed, l.base))
+	}
+	return nil
+}
+
+// isReload reports whether the user or a script loaded the document again.
+func (s *step) isReload() bool {
+	return s.isDocument() && s.method == "GET" && (strings.Contains(s.value("cache-control"), "max-age") || s.value("referer") == s.url.String())
+}
+
+// learnLanguage finds the form of accept-language that gives the captured value.
+func (l *learner) learnLanguage() {
+	want := l.value("accept-language")
+	was := l.p.Headers.AcceptLanguage
+	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}} {
+		l.p.Headers.AcceptLanguage = form
+		f, err := l.p.Form(fingerprints.Request{HTTP2: true}, "")
+		if err != nil {
+			break
+		}
+		if slices.ContainsFunc(f.Fields, func(x fingerprints.FormField) bool { return x.Name == "accept-language" && x.Value == want }) {
+			return
+		}
+	}
+	l.p.Headers.AcceptLanguage = was
+	l.notes = append(l.notes, "inherited: the form of accept-language, the capture's was set to "+want)
+}
+
+// correct makes the profile say what one captured request says, and returns
+// how many things it had to change.
+func (l *learner) correct(s *step) (changed int, err error) {
+	q := s.request()
+	form, err := l.p.Form(q, "")
+	if err != nil {
+		return 0, err
+	}
+	captured := s.fields()
+	var own []string
+	for _, f := range captured {
+		if slices.Contains(brought, f[0]) {
+			own = append(own, f[0])
+		}
+	}
+	when := whenOf(&q)
+	var sent []string // what the profile sends of itself
+	for _, f := range form.Arrange(own...) {
+		if slices.Contains(brought, f.Name) && !slices.Contains(own, f.Name) || f.Hint && !slices.Contains(own, f.Name) {
+			continue
+		}
+		if f.Value == "" && !slices.Contains(own, f.Name) {
+			continue
+		}
+		sent = append(sent, f.Name)
+		i := slices.IndexFunc(captured, func(c [2]string) bool { return c[0] == f.Name })
+		switch {
+		case slices.Contains(own, f.Name) || f.Name == "accept-language" || f.Name == "priority":
+		case i < 0:
+			l.rule(f.Name, when, "")
+			changed++
+		case captured[i][1] != f.Value:
+			l.replace(f.Name, f.Value, when, captured[i][1])
+			changed++
+		}
+	}
+	var names []string
+	for _, f := range captured {
+		names = append(names, f[0])
+		if !slices.Contains(sent, f[0]) && !slices.Contains(own, f[0]) {
+			l.rule(f[0], when, f[1])
+			changed++
+		}
+	}
+	sent = slices.DeleteFunc(sent, func(n string) bool { return !slices.Contains(names, n) })
+	if !slices.Equal(sent, names) && !s.hasOwnFields() {
+		l.order(when, names)
+		changed++
+	}
+	return changed + l.correctPriority(s, &q, form, when), nil
+}
+
+// fields are the regular fields in order, cookie crumbs as one.
+func (s *step) fields() (list [][2]string) {
+	for _, x := range s.frame.Fields {
+		switch {
+		case strings.HasPrefix(x.Name, ":"):
+		case x.Name == "cookie" && len(list) > 0 && list[len(list)-1][0] == "cookie":
+			list[len(list)-1][1] += "; " + x.Value
+		default:
+			list = append(list, [2]string{x.Name, x.Value})
+		}
+	}
+	return list
+}
+
+// correctPriority compares weight and priority field; images are left out,
+// theirs follow the layout.
+func (l *learner) correctPriority(s *step, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) int {
+	weight := 0
+	if s.frame.Priority != nil {
+		weight = s.frame.Priority.Weight
+	}
+	header := s.value("priority")
+	if q.Dest == fingerprints.Image || weight == form.Weight && header == form.Priority {
+		return 0
+	}
+	rules := &l.p.HTTP2.Priority.Rules
+	*rules = slices.Insert(*rules, 0, fingerprints.PriorityRule{When: when, Weight: weight, Header: header})
+	return 1
+}
+
+// whenOf is the condition that holds for requests of q's kind.
+func whenOf(q *fingerprints.Request) fingerprints.When {
+	w := fingerprints.When{Dest: []string{q.Dest.String()}, Mode: []string{q.Mode.String()}}
+	if q.Kind != "" {
+		w.Kind = []string{q.Kind}
+	}
+	if q.FetchPriority != "" {
+		w.FetchPriority = []string{q.FetchPriority}
+	}
+	if q.Body || q.Method != "GET" {
+		w.Method = []string{q.Method}
+	}
+	return w
+}
+
+// hasOwnFields reports whether a page set several fields itself: their order
+// is the page's, and says nothing about the browser.
+func (s *step) hasOwnFields() bool {
+	n := 0
+	for _, name := range []string{"authorization", "x-a", "x-requested-with", "content-type"} {
+		if s.value(name) != "" {
+			n++
+		}
+	}
+	return n > 1
+}
+
+// replace changes a field's value where the base has the old one: in the
+// variable that stands for it, or in a rule; else for this kind of request.
+func (l *learner) replace(name, old string, when fingerprints.When, value string) {
+	for k, v := range l.p.Headers.Vars {
+		if v == old {
+			l.p.Headers.Vars[k] = value
+			return
+		}
+	}
+	rules := l.p.Headers.Values[name]
+	for i := range rules {
+		if rules[i].Value == old {
+			rules[i].Value = value
+			return
+		}
+	}
+	l.rule(name, when, value)
+}
+
+// rule puts a value before the profile's other rules of a field.
+func (l *learner) rule(name string, when fingerprints.When, value string) {
+	if l.p.Headers.Values == nil {
+		l.p.Headers.Values = map[string][]fingerprints.ValueRule{}
+	}
+	l.p.Headers.Values[name] = slices.Insert(slices.Clone(l.p.Headers.Values[name]), 0, fingerprints.ValueRule{When: when, Value: value})
+}
+
+// order puts a list for one kind of request before the others. Fields that the
+// request did not have go where the base's list has them: behind the nearest
+// one before that is in both.
+func (l *learner) order(when fingerprints.When, names []string) {
+	fields := slices.Clone(names)
+	base := l.p.Headers.Lists[len(l.p.Headers.Lists)-1].Fields
+	for i, name := range base {
+		if name == "#" || slices.Contains(fields, name) {
+			continue
+		}
+		at := 0
+		for _, before := range base[:i] {
+			at = max(at, 1+slices.Index(fields, before))
+		}
+		fields = slices.Insert(fields, at, name)
+	}
+	if !slices.Contains(fields, "*") {
+		fields = append(fields, "*")
+	}
+	name := "learned " + strings.Join(append(slices.Clone(when.Dest), when.Kind...), " ")
+	used := map[string]bool{}
+	for _, x := range l.p.Headers.Lists {
+		used[x.Name] = true
+	}
+	for n := 2; used[name]; n++ {
+		name = fmt.Sprintf("%s %d", strings.TrimRight(name, " 0123456789"), n)
+	}
+	l.p.Headers.Lists = slices.Insert(slices.Clone(l.p.Headers.Lists), 0, fingerprints.HeaderList{Name: name, When: when, Fields: fields})
+}
