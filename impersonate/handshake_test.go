@@ -311,3 +311,31 @@ func TestKeyLog(t *testing.T) {
 		}
 	}
 }
+
+// TestSecondHelloRetry checks that a server may ask once only.
+func TestSecondHelloRetry(t *testing.T) {
+	client, server := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer server.Close()
+		b := make([]byte, 32<<10)
+		n, _ := server.Read(b)
+		retry := serverHelloRecord(wireOf(bytes.Clone(b[:n])), func(p *helloParts) {
+			p.random = helloRetryRandom[:]
+			p.extensions = append(p.extensions, 0, 51, 0, 2, 0, 24)
+		})
+		for range 2 {
+			server.Write(retry)
+			server.Read(b)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := newTestClient(t, "firefox-153", tlsOptions{}).handshake(ctx, client, handshakeParams{ServerName: "www.test"})
+	var alert *AlertError
+	if !errors.As(err, &alert) || alert.Code != alertUnexpectedMessage || alert.Remote {
+		t.Errorf("error %v, want our unexpected_message", err)
+	}
+	<-done
+}

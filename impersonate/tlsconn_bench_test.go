@@ -1,0 +1,76 @@
+package impersonate
+
+import (
+	"crypto/tls"
+	"net"
+	"syscall"
+	"testing"
+)
+
+// BenchmarkHandshake compares with crypto/tls. Both ends are in this process,
+// so that cpu-us/op counts the server too, which is the same for all.
+func BenchmarkHandshake(b *testing.B) {
+	ca := newTestCA(b)
+	s := newTestServer(b, &tls.Config{Certificates: []tls.Certificate{ca.issue(b)}})
+	dial := func(b *testing.B, secure func(net.Conn) (net.Conn, error)) {
+		b.ReportAllocs()
+		start := cpuTime()
+		for b.Loop() {
+			conn, err := net.Dial("tcp", s.ln.Addr().String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			tc, err := secure(conn)
+			if err != nil {
+				b.Fatal(err)
+			}
+			echo(b, tc, "x")
+			tc.Close()
+		}
+		b.ReportMetric(float64(cpuTime()-start)/float64(b.N), "cpu-us/op")
+	}
+	std := func(cache tls.ClientSessionCache) func(net.Conn) (net.Conn, error) {
+		cfg := &tls.Config{RootCAs: ca.pool, ServerName: "www.test", ClientSessionCache: cache}
+		return func(c net.Conn) (net.Conn, error) {
+			tc := tls.Client(c, cfg)
+			return tc, tc.Handshake()
+		}
+	}
+	b.Run("crypto-tls", func(b *testing.B) { dial(b, std(nil)) })
+	b.Run("crypto-tls-resumed", func(b *testing.B) { dial(b, std(tls.NewLRUClientSessionCache(8))) })
+	for _, name := range profileNames {
+		c := newTestClient(b, name, tlsOptions{RootCAs: ca.pool})
+		for suffix, key := range map[string]string{"": "", "-resumed": "direct"} {
+			if key != "" && !c.spec.offersPSK {
+				continue
+			}
+			b.Run(name+suffix, func(b *testing.B) {
+				dial(b, func(conn net.Conn) (net.Conn, error) {
+					return c.handshake(b.Context(), conn, handshakeParams{ServerName: "www.test", TicketKey: key})
+				})
+			})
+		}
+	}
+}
+
+// cpuTime is what this process has used, in microseconds.
+func cpuTime() int64 {
+	var r syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	return (r.Utime.Sec+r.Stime.Sec)*1e6 + int64(r.Utime.Usec+r.Stime.Usec)
+}
+
+// BenchmarkNewHello is what is drawn and generated for each connection.
+func BenchmarkNewHello(b *testing.B) {
+	for _, name := range profileNames {
+		c := newTestClient(b, name, tlsOptions{})
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.spec.newHello(&handshakeParams{ServerName: "www.test"}, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
