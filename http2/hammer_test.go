@@ -68,7 +68,8 @@ func TestHammer(t *testing.T) {
 		p50, p99 := d[len(d)/2], d[len(d)*99/100]
 		ratio := float64(p99) / float64(p50)
 		t.Logf("%s: %d requests, p50 %v, p99 %v, p99/p50 %.1f", kind, len(d), p50, p99, ratio)
-		if ratio > 10 && duration >= 30*time.Second { // shorter runs show the start more than the rest
+		// Shorter runs show the start more than the rest; the cancelled show their deadlines.
+		if ratio > 10 && duration >= 30*time.Second && kind != "cancelled" {
 			t.Errorf("%s: some requests are starved", kind)
 		}
 	}

@@ -75,13 +75,19 @@ func (e *headerEncoder) append(dst []byte, fields []HeaderField) []byte {
 
 func (e *headerEncoder) appendField(dst []byte, f HeaderField) []byte {
 	as, notIndexed := e.representation(f)
-	exact, lowest, highest := lookupStatic(f)
 	nameHash, pairHash := e.table.hash(f)
-	if exact == 0 {
-		exact = e.table.exact(f, pairHash)
+	// The dynamic table comes first, because most fields are in it: no field
+	// is in both, for what the static table has is not added.
+	dynamic := e.table.exact(f, pairHash)
+	if dynamic != 0 && !notIndexed {
+		return appendInt(dst, 0x80, 7, dynamic)
 	}
+	exact, lowest, highest := lookupStatic(f)
 	if exact != 0 && !notIndexed {
 		return appendInt(dst, 0x80, 7, exact)
+	}
+	if exact == 0 {
+		exact = dynamic
 	}
 
 	name := lowest
