@@ -3,7 +3,6 @@ package impersonate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -18,20 +17,37 @@ const (
 // dial makes a connection for key. It is the pool's Dial.
 func (t *Transport) dial(ctx context.Context, key connKey) (*clientConn, error) {
 	t.count.dials.Add(1)
+	cc, err := t.dialOnce(ctx, key)
+	if isAgain(err) && ctx.Err() == nil {
+		// The handshake has learned something of the server: a session that it
+		// does not take, a compressed chain that we cannot read.
+		cc, err = t.dialOnce(ctx, key)
+	}
+	return cc, err
+}
+
+// isAgain reports whether a TLS handshake failed in a way that another one on
+// a new connection will not.
+func isAgain(err error) bool {
+	var h *HandshakeError
+	return errors.As(err, &h) && h.Again()
+}
+
+func (t *Transport) dialOnce(ctx context.Context, key connKey) (*clientConn, error) {
 	cc := &clientConn{key: key}
 	nc, err := t.dialPath(ctx, key, cc)
 	if err != nil {
 		return nil, err
 	}
 	cc.net = nc
-	alpn, offer := "", []string(nil)
+	var alpn string
+	var offer []string
 	if key.scheme == "https" {
-		secure, offer2, err := t.secure(ctx, nc, key)
-		if err != nil {
-			nc.Close()
+		var secure *tlsConn
+		if secure, offer, err = t.secure(ctx, nc, key); err != nil {
 			return nil, err
 		}
-		cc.net, alpn, offer = secure, secure.NegotiatedProtocol(), offer2
+		cc.net, alpn = secure, secure.NegotiatedProtocol()
 		state := secure.ConnectionState()
 		cc.state = &state
 	}
@@ -79,7 +95,7 @@ func (t *Transport) secure(ctx context.Context, nc net.Conn, key connKey) (*tlsC
 	trace.tlsStart()
 	secure, err := t.tls.handshake(ctx, nc, p)
 	if err != nil {
-		err = boundError(ctx, fmt.Errorf("TLS handshake: %w", err))
+		err = boundError(ctx, err)
 		trace.tlsDone(emptyState, err)
 		return nil, nil, err
 	}

@@ -161,8 +161,7 @@ func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.
 		TicketKey:  p.ticketKey(key),
 	})
 	if err != nil {
-		nc.Close()
-		return nil, p.fail(0, fmt.Errorf("TLS handshake: %w", err))
+		return nil, p.fail(0, orContext(ctx, err))
 	}
 	if alpn := secure.NegotiatedProtocol(); alpn != "" && alpn != "http/1.1" {
 		secure.Close()
