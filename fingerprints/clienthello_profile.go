@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Look returns what a fresh connection of p to serverName shows, with the
+// Look returns what a fresh connection of p to serverName shows ("" = to an IP
+// address, which has no server_name), with the
 // first reserved value for GREASE, zeros for keys, and the first of the lengths
 // that GREASE ECH is drawn from. It is what fpcheck holds a client against
 // when no capture shows the release.
@@ -18,9 +19,12 @@ func (p *Profile) Look(serverName string) (Look, error) {
 		body := x.body()
 		switch x.Type {
 		case extServerName:
+			if serverName == "" {
+				continue
+			}
 			body = serverNameBody(serverName)
 		case extPadding:
-			padding, body = i, nil
+			padding, body = len(h.Extensions), nil
 		}
 		h.Extensions = append(h.Extensions, RawExtension{Type: valueNumber(x.Type), Data: body})
 	}

@@ -41,14 +41,15 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"verify":  {"verify [-p NAME] [--profile-file FILE] [--url URL] [--json]", runVerify},
+	"verify":  {"verify [-p NAME | --profile-file FILE] [--capture CAPTURE] [--url URL] [--json]", runVerify},
 	"learn":   {"learn CAPTURE... -o PROFILE.json [--base NAME] [--name NAME]", runLearn},
 	"list":    {"list [--json]", runList},
 	"show":    {"show NAME [--json]", runShow},
 	"hash":    {"hash HEX | - [--json]", runHash},
 	"diff":    {"diff A B [--json]", runDiff},
 	"capture": {"capture (--browser PATH | --wait) -o FOLDER | NAME.json", runCapture},
-	"serve":   {"serve [--addr HOST:PORT] [--json]", runServe},
+	"pcap":    {"pcap FILE [--json]", runPcap},
+	"serve":   {"serve [--addr HOST:PORT] [--ca FILE] [--json]", runServe},
 }
 
 // A cli is what a command prints to, and its flags.

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -69,7 +70,7 @@ func runServe(ctx context.Context, c *cli, args []string) error {
 	}
 	fmt.Fprintf(c.stderr, "fpcheck: listening on https://%s/ (JSON at /json)\n", srv.Addr())
 	<-ctx.Done()
-	return srv.Close()
+	return errors.Join(srv.Close(), context.Cause(ctx))
 }
 
 // answer tells a client what it looks like: a page for a browser, JSON for
@@ -107,7 +108,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html><title>fpche
 
 // remote sends one navigation as p to an fpcheck serve elsewhere, and compares
 // what that saw: what stands between the two shows.
-func (v *verifier) remote(ctx context.Context, p *fingerprints.Profile, captures []*observe.Capture, r *fingerprints.Report, d *verdict) error {
+func (v *verifier) remote(ctx context.Context, p *fingerprints.Profile, r *fingerprints.Report, d *verdict) error {
 	s, err := session.New(&session.Options{CustomProfile: p, Locale: localeOf(p), InsecureSkipVerify: true})
 	if err != nil {
 		return err
@@ -129,5 +130,9 @@ func (v *verifier) remote(ctx context.Context, p *fingerprints.Profile, captures
 	if seen.Transcript.ClientHello == "" {
 		return errors.New("the server saw no ClientHello")
 	}
-	return compareFacts(p, []*observe.Transcript{seen.Transcript}, r, d)
+	host := res.Request.URL.Hostname()
+	if _, err := netip.ParseAddr(host); err == nil {
+		host = ""
+	}
+	return compareFacts(p, host, []*observe.Transcript{seen.Transcript}, r, d)
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -103,7 +105,42 @@ func TestVerifyInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs strings.Builder
-	if code := run(ctx, []string{"verify", "-p", "chromium-156", "--json"}, &out, &errs); code != exitInterrupted {
-		t.Errorf("exit %d: %s", code, errs.String())
+	if code := run(ctx, []string{"verify", "-p", "chromium-156", "--json"}, &out, &errs); code != exitInterrupted || out.Len() > 0 {
+		t.Errorf("exit %d: %s%s", code, out.String(), errs.String())
+	}
+}
+
+// TestServeAnswersVerify: one fpcheck sends, another says what it saw.
+func TestServeAnswersVerify(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	ended := make(chan int, 1)
+	var log strings.Builder
+	go func() {
+		ended <- run(ctx, []string{"serve", "--addr", "127.0.0.1:0"}, &log, w)
+		w.Close()
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(line, "https://")
+	addr, _, _ := strings.Cut(rest, "/")
+	for _, profile := range []string{"chrome-156", "firefox-156", "safari-26.4-macos"} {
+		var out, errs strings.Builder
+		if code := run(ctx, []string{"verify", "-p", profile, "--url", "https://" + addr + "/json"}, &out, &errs); code != exitSame {
+			t.Errorf("%s: exit %d\n%s%s", profile, code, out.String(), errs.String())
+		}
+	}
+	var out, errs strings.Builder
+	if code := run(ctx, []string{"verify", "-p", "chrome-156", "--url", "https://" + addr + "/nav"}, &out, &errs); code != exitUnknown || !strings.Contains(errs.String(), "does not answer with what it saw") {
+		t.Errorf("a page that is no sight: exit %d, %s", code, errs.String())
+	}
+	cancel()
+	if code := <-ended; code != exitInterrupted {
+		t.Errorf("serve: exit %d", code)
+	}
+	if n := strings.Count(log.String(), "HTTP/2, 1 requests"); n != 4 {
+		t.Errorf("%d connections logged:\n%s", n, log.String())
 	}
 }
