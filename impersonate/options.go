@@ -75,7 +75,8 @@ type Options struct {
 	// if negative, forever.
 	IdleConnTimeout time.Duration
 
-	// Logger, if not nil, receives what is worth knowing and no error tells.
+	// Logger, if not nil, receives what is worth knowing and no error tells:
+	// requests that are sent again, at level debug.
 	Logger *slog.Logger
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -111,12 +112,11 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 		h.Release()
 		return nil, err
 	}
-	r, buffer := &c.h2req, c.buffer[:0]
-	if r.HTTP != nil { // an earlier attempt may still look at them
-		r, buffer = new(http2.Request), nil
-	}
+	buffer := fieldBuffers.Get().(*fieldBuffer)
+	defer buffer.free()
+	r := &c.h2req // the connection keeps nothing of it
 	*r = http2.Request{
-		Fields:         c.fields(f, true, buffer),
+		Fields:         c.fields(f, true, buffer[:0]),
 		HTTP:           c.wire(),
 		Priority:       f.priority,
 		PriorityUpdate: f.update,
@@ -124,6 +124,17 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 		ExpectContinue: c.expectContinue(),
 	}
 	return h.RoundTrip(r)
+}
+
+// A fieldBuffer is room for the header fields of one attempt: a kilobyte less
+// for each request to allocate, and for its response to hold on to.
+type fieldBuffer [32]field
+
+var fieldBuffers = sync.Pool{New: func() any { return new(fieldBuffer) }}
+
+func (b *fieldBuffer) free() {
+	clear(b[:]) // values may be secrets
+	fieldBuffers.Put(b)
 }
 
 // h1Conn is an HTTP/1.1 connection.
@@ -148,7 +159,9 @@ func (h h1Conn) roundTrip(c *call) (*http.Response, error) {
 		HTTP:           c.wire(),
 		ExpectContinue: c.expectContinue(),
 	}
-	fields := c.fields(f, false, c.buffer[:0])
+	buffer := fieldBuffers.Get().(*fieldBuffer)
+	defer buffer.free()
+	fields := c.fields(f, false, buffer[:0])
 	r.Fields = make([]http1.Field, len(fields), len(fields)+1)
 	for i, f := range fields {
 		r.Fields[i] = http1.Field(f)

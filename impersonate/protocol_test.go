@@ -161,7 +161,10 @@ func TestCancel(t *testing.T) {
 	silent := serveScript(t, nil, func(_ int, c net.Conn) { io.Copy(io.Discard, c) })
 	stop := make(chan struct{})
 	h := func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/body" {
+		switch r.URL.Path {
+		case "/warm":
+			return
+		case "/body":
 			w.Write([]byte("x"))
 			w.(http.Flusher).Flush()
 		}
@@ -195,6 +198,9 @@ func TestCancel(t *testing.T) {
 				srv = h1
 			}
 			tr := newTransport(t, srv, c.change)
+			if !c.notSent {
+				do(t, tr, "GET", srv.URL+"/warm", nil)
+			}
 			ctx, cancel := context.WithCancel(t.Context())
 			var ended time.Time
 			time.AfterFunc(30*time.Millisecond, func() { ended = time.Now(); cancel() })

@@ -38,6 +38,10 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 				return nil, c.joined(stop, err)
 			}
 			t.count.retries.Add(1)
+			if l := t.opts.Logger; l != nil {
+				l.DebugContext(c.ctx, "sending a request again", "method", c.method, "url", redacted(c.req.URL),
+					"attempt", attempt+1, "reused", reused, "error", err)
+			}
 			continue
 		}
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,9 +212,15 @@ func TestRetryOfRefusedStream(t *testing.T) {
 		}
 		answer(fr, id)
 	})
-	tr := newTransport(t, srv, nil)
-	if resp, _ := do(t, tr, "POST", url, strings.NewReader("x")); resp.StatusCode != 204 {
+	var log strings.Builder
+	tr := newTransport(t, srv, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	if resp, _ := do(t, tr, "POST", url+"/?secret", strings.NewReader("x")); resp.StatusCode != 204 {
 		t.Errorf("status %d", resp.StatusCode)
+	}
+	if s := log.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "attempt=2") || strings.Contains(s, "secret") {
+		t.Errorf("log %q", s)
 	}
 	if tries.Load() != 2 {
 		t.Errorf("%d tries", tries.Load())

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -58,8 +59,8 @@ func New(opts *Options) (*Transport, error) {
 	if t.tls, err = newTLSClient(&tlsOptions{
 		Profile:            &t.profile.TLS,
 		RootCAs:            opts.RootCAs,
-		Certificates:       opts.Certificates,
-		PinnedSPKI:         opts.PinnedSPKI,
+		Certificates:       slices.Clone(opts.Certificates),
+		PinnedSPKI:         slices.Clone(opts.PinnedSPKI),
 		InsecureSkipVerify: opts.InsecureSkipVerify,
 		KeyLogWriter:       opts.KeyLogWriter,
 	}); err != nil {

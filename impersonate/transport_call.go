@@ -31,8 +31,7 @@ type call struct {
 	wait  *headerWait // bounds the wait for the response header; nil = no bound
 	reply responseBody
 
-	h2req  http2.Request
-	buffer [32]field
+	h2req http2.Request
 }
 
 // typed is what is known about a GET without RequestInfo: a typed navigation.
