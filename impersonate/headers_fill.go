@@ -53,7 +53,8 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 }
 
 // brings appends the keys of the fields that the request brings, sorted: a
-// map has no order that could be kept.
+// map has no order that could be kept. A type that a browser derives from the
+// body comes behind what the page set (captures/firefox-153, cors-preflight).
 func (c *call) brings(keys []string, h2 bool) []string {
 	for key, values := range c.header {
 		if len(values) > 0 && isSent(key, h2) {
@@ -78,7 +79,17 @@ func (c *call) brings(keys []string, h2 bool) []string {
 		keys = append(keys, "Trailer")
 	}
 	slices.Sort(keys)
+	if i, ok := slices.BinarySearch(keys, "Content-Type"); ok && isDerivedType(c.header.Get("Content-Type")) {
+		keys = append(slices.Delete(keys, i, i+1), "Content-Type")
+	}
 	return keys
+}
+
+// isDerivedType reports whether v is what fetch() and XMLHttpRequest make of a
+// string, a URLSearchParams or a FormData (Fetch standard, section 5.2).
+func isDerivedType(v string) bool {
+	return v == "text/plain;charset=UTF-8" || v == "application/x-www-form-urlencoded;charset=UTF-8" ||
+		strings.HasPrefix(v, "multipart/form-data; boundary=")
 }
 
 func (c *call) pseudo(name string) string {

@@ -40,6 +40,7 @@ type fetch struct {
 type chain struct {
 	site       fingerprints.Site
 	redirected bool
+	started    bool // the first request already went to another origin than the client's
 	crossed    bool // a hop to another origin came before
 	tainted    bool // ... and it did not start at the client's own
 	referrer   *url.URL
@@ -135,7 +136,9 @@ func (f *fetch) replay(req *http.Request) {
 func (f *fetch) enterHop(to *url.URL) {
 	to = f.s.hsts.upgrade(to)
 	c, client, target := &f.chain, originOf(f.plan.client), originOf(to)
-	if f.url != nil {
+	if f.url == nil {
+		c.started = f.plan.client != nil && !client.is(target)
+	} else {
 		last := originOf(f.url)
 		c.redirected = true
 		if !last.is(target) {
@@ -182,7 +185,7 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	p, c := &f.plan, &f.chain
 	i := &impersonate.RequestInfo{
 		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
-		Redirected: c.redirected, CrossRedirect: c.crossed,
+		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
 		FetchPriority: p.fetchPriority, Cache: p.cache,
 		Document:  p.client,
 		Origin:    f.originHeader(),

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"slices"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -46,9 +45,8 @@ func habitsOf(p *fingerprints.Profile) habits {
 	case "firefox":
 		h = habits{partitions: true, partitionAll: true, geckoForms: true, reloadKeepsReferrer: true, preflightMax: 24 * time.Hour}
 	}
-	for i := range p.Headers.Lists {
-		h.storageAccess = h.storageAccess || slices.Contains(p.Headers.Lists[i].Fields, "sec-fetch-storage-access")
-	}
+	// A list may name the place in which a later release sends it.
+	h.storageAccess = len(p.Headers.Values["sec-fetch-storage-access"]) > 0
 	return h
 }
 
