@@ -233,7 +233,7 @@ func (b *responseBody) take(p []byte) (n int, err error) {
 	if b.buffered > 0 || b.state == bodyOpen {
 		return n, nil
 	}
-	if b.err == io.EOF && b.trailer != nil {
+	if b.err == io.EOF && b.trailer != nil { //nolint:errorlint // only our own EOF is the clean end
 		b.publishTrailer()
 	}
 	return n, b.err

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"context"
 	"net"
 	"slices"
 	"sync"
@@ -85,7 +86,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 	c.out.appendPreface(&c.cfg)
 	c.out.writing = true
 	go c.readLoop()
-	c.writeLocked(nil, maxRounds)
+	c.writeLocked(context.Background(), maxRounds)
 	c.mu.Lock()
 	state, err := c.state, c.finalErr
 	c.mu.Unlock()

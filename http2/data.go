@@ -33,7 +33,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 		}
 	}
 	s, fault := c.acceptData(h, size)
-	if _, ok := fault.(*ConnError); ok {
+	if isConnError(fault) {
 		return fault
 	}
 	if s == nil {
@@ -65,7 +65,7 @@ func (c *ClientConn) acceptData(h frameHeader, size int) (*stream, error) {
 	c.mu.Lock()
 	defer c.unlock()
 	s, err := c.findFrameStreamLocked(h.id)
-	if _, ok := err.(*ConnError); ok {
+	if isConnError(err) {
 		return nil, err
 	}
 	n := int64(h.length)

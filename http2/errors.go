@@ -146,6 +146,15 @@ func connErrorf(code ErrCode, format string, args ...any) *ConnError {
 	return &ConnError{Code: code, Err: fmt.Errorf(format, args...)}
 }
 
+// isConnError reports whether err ends the connection.
+func isConnError(err error) bool {
+	if err == nil {
+		return false
+	}
+	var ce *ConnError
+	return errors.As(err, &ce)
+}
+
 // malformed is a violation of the protocol that ends one stream.
 func malformed(id uint32, format string, args ...any) *StreamError {
 	return &StreamError{StreamID: id, Code: CodeProtocol, Err: fmt.Errorf(format, args...)}

@@ -26,7 +26,7 @@ func (w *recvWindow) consume(n int64, p *ReceivePolicy) uint32 {
 	if w.unacked == 0 {
 		return 0
 	}
-	if w.unacked < w.step && !(p.LowWater != 0 && w.avail <= int64(p.LowWater)) {
+	if w.unacked < w.step && (p.LowWater == 0 || w.avail > int64(p.LowWater)) {
 		if p.MaxDelay == 0 || time.Since(w.last) < p.MaxDelay {
 			return 0
 		}

@@ -214,7 +214,7 @@ func dialEcho(t *testing.T, cfg Config) *ClientConn {
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
-	if r.Method == "POST" {
+	if r.Method == http.MethodPost {
 		h := sha256.New()
 		io.Copy(h, r.Body)
 		fmt.Fprintf(w, "%x", h.Sum(nil))

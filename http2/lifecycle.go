@@ -2,6 +2,7 @@ package http2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -108,7 +109,8 @@ func (c *ClientConn) end(cause error, code ErrCode) {
 		// are about to be told that they were not sent.
 		c.out.dropWaiting()
 	}
-	if cause == ErrConnClosed {
+	byUs := errors.Is(cause, ErrConnClosed)
+	if byUs {
 		for _, s := range c.streams {
 			if c.out.handed > s.headersAt {
 				c.out.appendRSTStream(s.id, CodeCancel)
@@ -120,15 +122,15 @@ func (c *ClientConn) end(cause error, code ErrCode) {
 	}
 	c.out.closed = true
 	c.wmu.Unlock()
-	c.enterClosedLocked(cause, cause == ErrConnClosed)
+	c.enterClosedLocked(cause, byUs)
 	c.unlock()
-	c.flush(nil) // closes the socket behind the last byte
+	c.flush(context.Background()) // closes the socket behind the last byte
 }
 
 // lost ends the connection after an I/O error: nothing more can be said. A
 // GOAWAY that came before it is why.
 func (c *ClientConn) lost(err error) {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	c.mu.Lock()
@@ -140,8 +142,8 @@ func (c *ClientConn) lost(err error) {
 }
 
 func isIOError(err error) bool {
-	e, ok := err.(*ConnError)
-	return ok && e.Code == CodeNo
+	var ce *ConnError
+	return errors.As(err, &ce) && ce.Code == CodeNo
 }
 
 // finishIfDrained closes a draining connection that has no streams left.
@@ -151,7 +153,7 @@ func (c *ClientConn) finishIfDrained() {
 		c.unlock()
 		return
 	}
-	var cause error = ErrConnClosed
+	cause := ErrConnClosed
 	if c.goAway != nil {
 		cause = c.goAway
 	}

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"errors"
 	"io"
 	"time"
 )
@@ -47,13 +48,15 @@ func (c *ClientConn) readLoop() {
 		if err == nil {
 			continue
 		}
-		if s, ok := err.(*StreamError); ok {
-			if c.resetByUs(s) {
+		var stream *StreamError
+		if errors.As(err, &stream) {
+			if c.resetByUs(stream) {
 				continue
 			}
-			err = &ConnError{Code: s.Code, Err: s.Err}
+			err = &ConnError{Code: stream.Code, Err: stream.Err}
 		}
-		if bad, ok := err.(*ConnError); ok {
+		var bad *ConnError
+		if errors.As(err, &bad) {
 			c.reject(bad)
 		} else {
 			c.lost(err)

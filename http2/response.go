@@ -16,7 +16,7 @@ func (c *ClientConn) handleHeaders(f *frame) error {
 	c.mu.Lock()
 	_, err := c.findStreamLocked(f.id)
 	c.mu.Unlock()
-	if err != nil && !(f.id&1 == 0 && f.id <= c.reader.lastPush) {
+	if err != nil && (f.id&1 != 0 || f.id > c.reader.lastPush) {
 		return err
 	}
 	c.reader.block.start(f.frameHeader)

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -305,7 +306,7 @@ func TestReservations(t *testing.T) {
 			t.Errorf("%d in flight, want 1", n)
 		}
 		tc.conn.Reserve()
-		if err := tc.conn.Reserve(); err != ErrNoSlot {
+		if err := tc.conn.Reserve(); !errors.Is(err, ErrNoSlot) {
 			t.Errorf("third Reserve of 2: %v", err)
 		}
 		tc.conn.Release()

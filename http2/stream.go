@@ -27,7 +27,6 @@ type stream struct {
 	sendWake   chan struct{} // token: something new for the upload; nil without one
 	sendQueued bool          // in c.sendQueue
 	headersAt  uint64        // where in the output HEADERS start
-	rst        bool          // we have sent RST_STREAM
 	stopCtx    func() bool   // ends the watch on ctx, once RoundTrip has returned
 
 	// Written by the reader before respReady is set, under c.mu.

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -156,10 +157,10 @@ func (s *stream) copyBody(buf []byte) error {
 				return errBodyTooLong
 			}
 		}
-		if err != nil && err != io.EOF {
+		ended := err == io.EOF //nolint:errorlint // a wrapped EOF is a failed read, not the end of the body
+		if err != nil && !ended {
 			return err
 		}
-		ended := err == io.EOF
 		if ended && left > 0 {
 			return errBodyTooShort
 		}
@@ -211,7 +212,7 @@ func (s *stream) sendData(p []byte, end bool) error {
 			c.endSendLocked(s)
 		}
 		c.unlock()
-		c.flush(nil)
+		c.flush(context.Background())
 		c.waitHanded(offset)
 		if p = p[n:]; last {
 			return nil
@@ -239,6 +240,6 @@ func (s *stream) sendTrailers() error {
 	c.wmu.Unlock()
 	c.endSendLocked(s)
 	c.unlock()
-	c.flush(nil)
+	c.flush(context.Background())
 	return nil
 }

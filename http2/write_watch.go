@@ -59,7 +59,7 @@ func (c *ClientConn) checkWrite() {
 		}
 		return
 	}
-	giveUp := stuck >= c.cfg.Limits.writeStall() || stuck >= watchTick && w.ctx != nil && w.ctx.Err() != nil
+	giveUp := stuck >= c.cfg.Limits.writeStall() || stuck >= watchTick && w.ctx.Err() != nil
 	w.timer.Reset(watchTick)
 	c.wmu.Unlock()
 	if giveUp {

@@ -35,7 +35,7 @@ func (c *ClientConn) flushAside() {
 // writeRest writes until nothing is left, as a goroutine of its own.
 func (c *ClientConn) writeRest() {
 	c.wmu.Lock()
-	c.writeLocked(nil, 1<<30)
+	c.writeLocked(context.Background(), 1<<30)
 	c.leave()
 }
 

@@ -66,7 +66,7 @@ func Client(ctx context.Context, rawURL string, connect Connect) error {
 }
 
 func get(ctx context.Context, conn *http2.ClientConn, u *url.URL) {
-	req, err := http.NewRequestWithContext(ctx, "GET", u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return
 	}
