@@ -1,8 +1,6 @@
 package impersonate
 
 import (
-	"context"
-	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -178,32 +176,4 @@ func (b *upgradeBody) Write(p []byte) (int, error) {
 		err = b.fail(err)
 	}
 	return n, err
-}
-
-// bodyError is the error of a response that broke off.
-func (c *call) bodyError(err error) error {
-	e := &RequestError{Op: "read body", URL: redacted(c.req.URL), Err: err}
-	switch {
-	case callerDone(c.ctx):
-		if !errors.Is(err, c.ctx.Err()) {
-			e.Err = errors.Join(c.ctx.Err(), err)
-		}
-	case c.t.life.isForced():
-		e.Err = ErrClosed
-	}
-	return e
-}
-
-// bodyClosed is the error of writing to what the Transport's end has closed.
-func (c *call) bodyClosed() error {
-	return &RequestError{Op: "write body", URL: redacted(c.req.URL), Err: ErrClosed}
-}
-
-// isClosedErr reports whether err says that the Transport's end caused it.
-func isClosedErr(err error) bool { return errors.Is(err, ErrClosed) }
-
-// foreignCancel reports whether err matches an end of a context that is not
-// the caller's.
-func foreignCancel(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
