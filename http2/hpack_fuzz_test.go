@@ -113,6 +113,13 @@ func FuzzHeaderBlock(f *testing.F) {
 		frame, _ := s.frame(line)
 		f.Add(frame.payload, []byte{1, 0, 5})
 	}
+	for _, c := range browserConns(f) {
+		for _, ev := range c.events[:min(3, len(c.events))] {
+			if ev.block != nil {
+				f.Add(ev.block, []byte{7, 40, 3})
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, block, cuts []byte) {
 		whole, pieces := newFuzzBlock(), newFuzzBlock()
 		for range 2 { // the second block meets a table that is not empty
