@@ -41,7 +41,7 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"verify":  {"verify [-p NAME | --profile-file FILE] [--capture CAPTURE] [--url URL] [--json]", runVerify},
+	"verify":  {"verify [-p NAME | --profile-file FILE] [--capture CAPTURE] [--url URL] [--record DIR] [--json]", runVerify},
 	"learn":   {"learn CAPTURE... -o PROFILE.json [--base NAME] [--name NAME]", runLearn},
 	"list":    {"list [--json]", runList},
 	"show":    {"show NAME [--json]", runShow},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ func runVerify(ctx context.Context, c *cli, args []string) error {
 	name := c.flags.String("p", "", "profile to verify; all if empty")
 	file := c.flags.String("profile-file", "", "file of a profile to verify")
 	target := c.flags.String("url", "", "an fpcheck serve to send to instead of one of our own")
+	record := c.flags.String("record", "", "folder to write what arrived to, one conn-NNNN.json per connection")
 	against := c.flags.String("capture", "", "capture to hold it against instead of those the profile names")
 	if _, err := c.parse(args, 0, 0); err != nil {
 		return err
@@ -42,7 +44,7 @@ func runVerify(ctx context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	v := &verifier{against: *against, url: *target}
+	v := &verifier{against: *against, url: *target, record: *record}
 	if v.ca, err = observe.NewCA(); err != nil {
 		return err
 	}
@@ -119,6 +121,7 @@ type verifier struct {
 	ca      *observe.CA
 	against string // a capture instead of the profile's own
 	url     string // a server instead of our own
+	record  string // folder for what arrived; "" = nowhere
 }
 
 // all verifies profiles side by side, and gives the verdicts in their order.
@@ -207,7 +210,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 		return err
 	}
 	o := session.Options{ThirdPartyCookies: slices.ContainsFunc(steps, func(s step) bool { return s.value("sec-fetch-storage-access") == "active" })}
-	list, err := v.observe(ctx, p, opts, o, func(ctx context.Context, s *session.Session, extra func() error) error {
+	list, err := v.observe(ctx, p, c.Provenance.Name, opts, o, func(ctx context.Context, s *session.Session, extra func() error) error {
 		if err := replay(ctx, s, steps); err != nil || http1 {
 			return err
 		}
@@ -232,7 +235,7 @@ const freshConnections = 6
 
 // observe runs an observer and a session of p against it, and returns what
 // arrived once every connection has ended.
-func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, opts observe.Options, o session.Options, visit func(context.Context, *session.Session, func() error) error) ([]*observe.Transcript, error) {
+func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, what string, opts observe.Options, o session.Options, visit func(context.Context, *session.Session, func() error) error) ([]*observe.Transcript, error) {
 	srv, err := observe.Start(opts)
 	if err != nil {
 		return nil, err
@@ -270,7 +273,11 @@ func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, opts ob
 	if err := srv.Wait(ctx); err != nil {
 		return nil, err
 	}
-	return srv.Transcripts(), nil
+	list := srv.Transcripts()
+	if v.record != "" {
+		return list, (&observe.Capture{Conns: list}).WriteOriginal(filepath.Join(v.record, p.FullName(), what))
+	}
+	return list, nil
 }
 
 // localeOf is what the captured browsers were set to.
@@ -279,95 +286,6 @@ func localeOf(p *fingerprints.Profile) string {
 		return "en-US,en"
 	}
 	return "en-US"
-}
-
-// facts sends as p and compares with what the profile says of itself.
-func (v *verifier) facts(ctx context.Context, p *fingerprints.Profile, r *fingerprints.Report, d *verdict) error {
-	list, err := v.observe(ctx, p, observe.Options{CA: v.ca}, session.Options{}, func(ctx context.Context, s *session.Session, extra func() error) error {
-		res, err := s.Get(ctx, "https://www.truth.test/nav")
-		if err != nil {
-			return err
-		}
-		if err := res.Body.Close(); err != nil {
-			return err
-		}
-		return extra()
-	})
-	if err != nil {
-		return err
-	}
-	return compareFacts(p, "www.truth.test", list, r, d)
-}
-
-// compareFacts holds transcripts of connections to host ("" = an IP address)
-// against the profile's model.
-func compareFacts(p *fingerprints.Profile, host string, list []*observe.Transcript, r *fingerprints.Report, d *verdict) error {
-	d.describe(list)
-	for i, t := range list {
-		h, err := t.Hello()
-		if err != nil {
-			return err
-		}
-		look, err := p.Look(host)
-		if err != nil {
-			return err
-		}
-		preface := t.Preface()
-		got := fingerprints.Look{Hello: h, Preface: &preface}
-		if i > 0 {
-			look.Preface = nil
-		}
-		r.Add("", fingerprints.Diff(look, got, p.DiffOptions()))
-		if i > 0 {
-			continue
-		}
-		r.Check(h.JA4() == look.Hello.JA4(), "JA4 is %s, the browser's %s", h.JA4(), look.Hello.JA4())
-		r.Check(h.JA3NHash() == look.Hello.JA3NHash(), "JA3N is %s, the browser's %s", h.JA3NHash(), look.Hello.JA3NHash())
-		r.Check(preface.Akamai() == look.Preface.Akamai(), "Akamai is %s, the browser's %s", preface.Akamai(), look.Preface.Akamai())
-		if err := compareNavigation(p, t, r); err != nil {
-			return err
-		}
-	}
-	if len(list) == 1 {
-		return nil // one connection does not tell what is drawn anew
-	}
-	r.Check(observe.Shuffled(list) == p.TLS.Shuffle, "that the extension order is drawn per connection is %t, in the browser %t", observe.Shuffled(list), p.TLS.Shuffle)
-	return nil
-}
-
-// compareNavigation holds the first request against the profile's header list.
-func compareNavigation(p *fingerprints.Profile, t *observe.Transcript, r *fingerprints.Report) error {
-	form, err := p.Form(fingerprints.Request{HTTP2: true}, "")
-	if err != nil {
-		return err
-	}
-	var got [][2]string
-	for _, f := range t.Frames {
-		if f.Type != "HEADERS" || f.Fields == nil {
-			continue
-		}
-		for _, x := range f.Fields {
-			if !strings.HasPrefix(x.Name, ":") {
-				got = append(got, [2]string{x.Name, x.Value})
-			}
-		}
-		break
-	}
-	want := sentFields(form)
-	names := func(fields [][2]string) (list []string) {
-		for _, f := range fields {
-			list = append(list, f[0])
-		}
-		return list
-	}
-	same := slices.Equal(names(want), names(got))
-	r.Check(same, "the navigation's fields are %s, the browser sends %s", strings.Join(names(got), " "), strings.Join(names(want), " "))
-	for i, f := range want {
-		if same {
-			r.Check(got[i][1] == f[1], "%s is %q, the browser sends %q", f[0], got[i][1], f[1])
-		}
-	}
-	return nil
 }
 
 // describe takes the strings of the first HTTP/2 connection, or of the first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -124,5 +125,26 @@ func TestLoadCaptureErrors(t *testing.T) {
 	}
 	if _, err := LoadCapture(dir + "/nothing"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing: %v", err)
+	}
+}
+
+// TestWriteOriginal: what we record reads as the outside instrument's records do.
+func TestWriteOriginal(t *testing.T) {
+	dir := t.TempDir()
+	want := loadCapture(t, "firefox-153")
+	if err := (&Capture{Conns: want}).WriteOriginal(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := LoadCapture(dir)
+	if err != nil || !reflect.DeepEqual(got.Conns, want) {
+		t.Errorf("%v: it reads otherwise", err)
+	}
+	const script = "../../../shared/truth/compare.py"
+	if _, err := os.Stat(script); err != nil {
+		t.Skip("the outside instrument is not part of the repository")
+	}
+	out, err := exec.CommandContext(t.Context(), "python3", script, originals+"/firefox-153", dir).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,6 +67,8 @@ func opening(t *Transcript) string {
 // An h2Request is one request with what stands around it.
 type h2Request struct {
 	at      time.Time
+	conn    int    // which connection it travelled on
+	leader  string // the first request there to the same host, if that is a navigation
 	key     string // "GET www.truth.test/nav"
 	nth     int    // how many of the same key came before
 	frame   *Frame
@@ -82,14 +85,14 @@ type h2Request struct {
 func requests(list []*Transcript) []h2Request {
 	var all []h2Request
 	count := map[string]int{}
-	for _, t := range list {
+	for n, t := range list {
 		history, first, acked := "", true, false
 		for i, f := range t.Frames {
 			acked = acked || f.Type == "SETTINGS" && f.hasFlag(flagAck)
 			if f.Type != "HEADERS" || f.Value(":method") == "" {
 				continue
 			}
-			q := h2Request{at: t.Start.Add(time.Duration(f.Millis * float64(time.Millisecond))), frame: f, first: first, acked: acked, key: f.Value(":method") + " " + f.Value(":authority") + f.Value(":path")}
+			q := h2Request{conn: n, at: t.Start.Add(time.Duration(f.Millis * float64(time.Millisecond))), frame: f, first: first, acked: acked, key: f.Value(":method") + " " + f.Value(":authority") + f.Value(":path")}
 			history += q.key + "\n"
 			q.history, first = history, false
 			if i+1 < len(t.Frames) {
@@ -105,6 +108,19 @@ func requests(list []*Transcript) []h2Request {
 	for i := range all {
 		all[i].nth = count[all[i].key]
 		count[all[i].key]++
+	}
+	// A document and what it asks its own host for share a connection. Whether
+	// two hosts do is a matter of addresses too, and who comes first of timing.
+	leaders := map[string]string{}
+	for i, q := range all {
+		on := fmt.Sprint(q.conn, q.frame.Value(":authority"))
+		if _, led := leaders[on]; !led {
+			leaders[on] = ""
+			if q.frame.Value("sec-fetch-dest") == "document" {
+				leaders[on] = fmt.Sprintf("%s #%d", q.key, q.nth)
+			}
+		}
+		all[i].leader = leaders[on]
 	}
 	return all
 }
@@ -181,6 +197,9 @@ func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts
 		if ok {
 			common++
 			compareRequest(r, b, c, flat, opts)
+			if b.leader != "" && !opts.Partial {
+				r.Check(b.leader == c.leader, "%s: it travels on the connection of %s, in the browser on that of %s", b.key, cmp.Or(c.leader, "no document"), b.leader)
+			}
 		} else if !opts.Partial {
 			r.Check(false, "%s: the client never sent it", b.key)
 		}
@@ -207,65 +226,6 @@ func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts
 	if len(wanted) > 0 {
 		r.Check(steps, "stream identifiers do not go up in steps of two")
 	}
-}
-
-// An imagePriority is what an image was asked for with: header field and weight.
-type imagePriority struct {
-	header string
-	weight int
-}
-
-// imagePriorities are those that the browser asked for images with. Which one
-// an image gets is a matter of layout and of the moment (the same bg.png went
-// with u=2, i, with i, and with i at u=1's weight: captures/chromium-133), so a
-// client may use any of them.
-func imagePriorities(list []h2Request) map[imagePriority]bool {
-	seen := map[imagePriority]bool{}
-	for _, q := range list {
-		if p, ok := q.imagePriority(); ok {
-			seen[p] = true
-		}
-	}
-	return seen
-}
-
-func (q *h2Request) imagePriority() (imagePriority, bool) {
-	if q.frame.Value("sec-fetch-dest") != "image" {
-		return imagePriority{}, false
-	}
-	p := imagePriority{header: q.frame.Value("priority")}
-	if q.frame.Priority != nil {
-		p.weight = q.frame.Priority.Weight
-	}
-	return p, true
-}
-
-// laidOutAs returns the browser's request with the priority of c, if both are
-// for an image and the browser gave other images that one.
-func (q h2Request) laidOutAs(c h2Request, opts *CompareOptions) h2Request {
-	was, ok := q.imagePriority()
-	is, ok2 := c.imagePriority()
-	if !ok || !ok2 || was == is || !opts.images[is] || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
-		return q
-	}
-	f := *q.frame
-	if f.Priority != nil {
-		p := *f.Priority
-		p.Weight = is.weight
-		f.Priority = &p
-	}
-	if is.header == "" != (was.header == "") {
-		return q
-	}
-	f.Fields = slices.Clone(f.Fields)
-	for i := range f.Fields {
-		if f.Fields[i].Name == "priority" && was.header != is.header {
-			f.Fields[i].Value = is.header
-			opts.relaid = append(opts.relaid, q.history)
-		}
-	}
-	q.frame = &f
-	return q
 }
 
 func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *CompareOptions) {

@@ -220,6 +220,20 @@ func TestCompareFirefox(t *testing.T) {
 	}
 }
 
+// TestCompareSeesSplitConnections: a client that asks for the style sheet on
+// another connection than the document's.
+func TestCompareSeesSplitConnections(t *testing.T) {
+	client := loadCapture(t, "chromium-156")
+	rest := *client[0]
+	i := slices.IndexFunc(rest.Frames, func(f *Frame) bool { return f.Value(":path") == "/style.css" })
+	rest.Frames, client[0].Frames = rest.Frames[i:], rest.Frames[:i]
+	r, err := Compare(loadCapture(t, "chromium-156"), append(client, &rest), CompareOptions{})
+	const want = "GET www.truth.test/style.css: it travels on the connection of no document, in the browser on that of GET www.truth.test/nav #0"
+	if err != nil || !strings.Contains(strings.Join(r.Differences, "\n"), want) {
+		t.Errorf("%v: %v", err, r.Differences)
+	}
+}
+
 func TestCompareNamesWhatIsNotThere(t *testing.T) {
 	browser := loadCapture(t, "chromium-156")
 	r, err := Compare(browser, browser[:1], CompareOptions{})

@@ -1,0 +1,62 @@
+package observe
+
+import "slices"
+
+// An imagePriority is what an image was asked for with: header field and weight.
+type imagePriority struct {
+	header string
+	weight int
+}
+
+// imagePriorities are those that the browser asked for images with. Which one
+// an image gets is a matter of layout and of the moment (the same bg.png went
+// with u=2, i, with i, and with i at u=1's weight: captures/chromium-133), so a
+// client may use any of them.
+func imagePriorities(list []h2Request) map[imagePriority]bool {
+	seen := map[imagePriority]bool{}
+	for _, q := range list {
+		if p, ok := q.imagePriority(); ok {
+			seen[p] = true
+		}
+	}
+	return seen
+}
+
+func (q *h2Request) imagePriority() (imagePriority, bool) {
+	if q.frame.Value("sec-fetch-dest") != "image" {
+		return imagePriority{}, false
+	}
+	p := imagePriority{header: q.frame.Value("priority")}
+	if q.frame.Priority != nil {
+		p.weight = q.frame.Priority.Weight
+	}
+	return p, true
+}
+
+// laidOutAs returns the browser's request with the priority of c, if both are
+// for an image and the browser gave other images that one.
+func (q h2Request) laidOutAs(c h2Request, opts *CompareOptions) h2Request {
+	was, ok := q.imagePriority()
+	is, ok2 := c.imagePriority()
+	if !ok || !ok2 || was == is || !opts.images[is] || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
+		return q
+	}
+	f := *q.frame
+	if f.Priority != nil {
+		p := *f.Priority
+		p.Weight = is.weight
+		f.Priority = &p
+	}
+	if is.header == "" != (was.header == "") {
+		return q
+	}
+	f.Fields = slices.Clone(f.Fields)
+	for i := range f.Fields {
+		if f.Fields[i].Name == "priority" && was.header != is.header {
+			f.Fields[i].Value = is.header
+			opts.relaid = append(opts.relaid, q.history)
+		}
+	}
+	q.frame = &f
+	return q
+}
