@@ -115,6 +115,11 @@ type HTTP2 struct {
 	// one TLS record of 16384.
 	DataFrame int `json:"data_frame,omitempty"`
 
+	// EmptyData is whether a request that says content-length: 0 ends with an
+	// empty DATA frame (Firefox: captures/firefox-153-everything,
+	// fetch-post-empty) or with its HEADERS (Chrome).
+	EmptyData bool `json:"empty_data,omitempty"`
+
 	// Ping says when liveness is probed.
 	Ping Ping `json:"ping,omitzero"`
 

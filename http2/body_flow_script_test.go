@@ -125,6 +125,19 @@ func TestNoBodyMeansNoData(t *testing.T) {
 	})
 }
 
+// Firefox ends a POST of nothing by a frame of its own:
+// captures/firefox-153-everything, fetch-post-empty.
+func TestEmptyDataEndsARequestWithoutBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newTestConn(t, Config{})
+		rt := tc.roundTrip("POST", "/", func(r *Request) { r.EmptyData = true })
+		tc.wantFrame("HEADERS leave the stream open", "HEADERS 1 :method=POST :path=/")
+		tc.wantFrame("and an empty frame ends it", "DATA 1 END_STREAM len=0")
+		tc.serverSends("HEADERS 1 END_STREAM :status=204")
+		rt.wantStatus(204)
+	})
+}
+
 func TestRequestBodyReadError(t *testing.T) {
 	errBody := errors.New("the disk is gone")
 	for _, before := range []string{"", "some data"} {

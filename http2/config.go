@@ -83,6 +83,10 @@ type Request struct {
 	// (RFC 9218, section 7.1) sent behind HEADERS.
 	PriorityUpdate string
 
+	// EmptyData ends a request without a body by an empty DATA frame of its
+	// own, not by END_STREAM in HEADERS.
+	EmptyData bool
+
 	// WaitSettings is how long HEADERS may wait for the server's first
 	// SETTINGS. If zero, not at all.
 	WaitSettings time.Duration

@@ -148,11 +148,12 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 	// hold up the reader.
 	c.wmu.Lock()
 	c.mu.Unlock()
-	c.appendHeaders(s, req, prio, hasPrio, !hasBody)
+	emptyData := !hasBody && req.EmptyData
+	c.appendHeaders(s, req, prio, hasPrio, !hasBody && !emptyData)
 	if pings {
 		c.out.appendPing(false, ping)
 	}
-	if inline {
+	if inline || emptyData {
 		c.appendSmall(s.id, small)
 	}
 	c.wmu.Unlock()

@@ -64,7 +64,9 @@ type form struct {
 	priority *http2.Priority
 	update   string        // PRIORITY_UPDATE
 	wait     time.Duration // for the server's SETTINGS
-	plain    []slot        // for a request that brings no fields
+
+	emptyData bool   // content-length: 0 is followed by an empty DATA frame
+	plain     []slot // for a request that brings no fields
 
 	mu     sync.RWMutex      // guards orders
 	orders map[string][]slot // by the fields that the request brings
@@ -117,6 +119,7 @@ func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form
 	if shape.Weight > 0 {
 		made.priority = &http2.Priority{Weight: shape.Weight, Exclusive: h2.Priority.Exclusive}
 	}
+	made.emptyData = h2.EmptyData
 	if h2.Priority.Updates {
 		made.update = shape.Priority
 	}

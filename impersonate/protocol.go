@@ -120,6 +120,7 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 		HTTP:           c.wire(),
 		Priority:       f.priority,
 		PriorityUpdate: f.update,
+		EmptyData:      f.emptyData && c.body == nil && c.saysLength(true),
 		WaitSettings:   f.wait,
 		ExpectContinue: c.expectContinue(),
 	}
