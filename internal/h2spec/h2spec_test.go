@@ -41,6 +41,12 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(clientEnv); name == "control" {
 		controlClient(os.Args[len(os.Args)-1])
 		return
+	} else if p, ok := profileOf(name); ok {
+		if err := profileClient(p, os.Args[len(os.Args)-1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	} else if name != "" {
 		if err := Client(context.Background(), os.Args[len(os.Args)-1], connects[name]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
