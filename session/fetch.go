@@ -337,7 +337,7 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 
 // outcome is what err, from the floor or the wait for it, says of the request.
 func (f *fetch) outcome(err error) Outcome {
-	if f.sent || !errors.Is(err, ErrNotSent) && !errors.As(err, new(*InvalidRequestError)) {
+	if !errors.Is(err, ErrNotSent) && !errors.As(err, new(*InvalidRequestError)) {
 		return MaybeProcessed
 	}
 	return NotSent

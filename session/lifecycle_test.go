@@ -748,3 +748,53 @@ func TestCloseNowIsHonestAtEveryPoint(t *testing.T) {
 		})
 	}
 }
+
+// The first cause is the one that is told, also when another bound passes later.
+func TestFirstCauseWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{think: time.Hour, stuck: time.Second} })
+		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck,bodyclose // just load
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		waiting := make(chan error, 1)
+		go func() { waiting <- s.Shutdown(ctx) }()
+		synctest.Wait()
+		if err := s.CloseNow(); !errors.Is(err, ErrSessionClosed) {
+			t.Errorf("CloseNow with a stuck call: %v", err)
+		}
+		if err := <-waiting; !errors.Is(err, ErrSessionClosed) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the cause became the later one: %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// A floor whose bodies cannot tell whether they have arrived: after a drain
+// that ran to its end they have.
+func TestDrainedBodiesCountAsWhole(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s, f := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{body: "x"} })
+			s.floor = wrapFloor{f, func(resp *http.Response) { resp.Body = struct{ io.ReadCloser }{resp.Body} }}
+			resp, err := s.Get(t.Context(), "https://a.test/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := s.Close
+			if force {
+				end = s.CloseNow
+			}
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+			if st := s.Stats(); (st.OK == 1) == force || (st.Aborted == 1) != force {
+				t.Errorf("force %v: %+v", force, st)
+			}
+			if b, err := io.ReadAll(resp.Body); string(b) != "x" || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
+			resp.Body.Close()
+		})
+	}
+}
