@@ -35,6 +35,11 @@ type habits struct {
 	geckoForms bool // the boundary of multipart/form-data is Gecko's, not WebKit's
 
 	preflightMax time.Duration // the longest time a preflight is remembered
+
+	// preflightForgets is whether a preflight counts once if the server does
+	// not say for how long: Firefox asks again after 1.8 s,
+	// captures/firefox-153, conn-0028; Chromium 1.5 s later does not.
+	preflightForgets bool
 }
 
 func habitsOf(p *fingerprints.Profile) habits {
@@ -43,7 +48,7 @@ func habitsOf(p *fingerprints.Profile) habits {
 	case "chrome", "chromium", "edge":
 		h = habits{originAlways: true, laxUnset: true, partitions: true, preflightMax: 2 * time.Hour}
 	case "firefox":
-		h = habits{partitions: true, partitionAll: true, geckoForms: true, reloadKeepsReferrer: true, preflightMax: 24 * time.Hour}
+		h = habits{partitions: true, partitionAll: true, geckoForms: true, reloadKeepsReferrer: true, preflightMax: 24 * time.Hour, preflightForgets: true}
 	}
 	// A list may name the place in which a later release sends it.
 	h.storageAccess = len(p.Headers.Values["sec-fetch-storage-access"]) > 0

@@ -135,7 +135,9 @@ func (f *fetch) askPreflight(method string, headers []string) (g preflightGrant,
 	for _, h := range headerTokens(resp.Header["Access-Control-Allow-Headers"]) {
 		g.headers = append(g.headers, strings.ToLower(h))
 	}
-	age = defaultPreflightAge
+	if !f.s.habits.preflightForgets {
+		age = defaultPreflightAge
+	}
 	if v := resp.Header.Get("Access-Control-Max-Age"); v != "" {
 		if n, err := strconv.ParseInt(v, 10, 32); err == nil {
 			age = time.Duration(max(0, n)) * time.Second
