@@ -2,19 +2,22 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/internal/observe"
 )
 
 // expectation gives the values that name the product where a profile was read
 // off another build of the same engine: Chrome off a Chromium, a desktop off a
 // headless browser, Windows off Linux. It works by Chromium's and the
 // platforms' rules and not from the profile, which is what is being checked.
-// For the captured build itself it is nil: every value has to be the browser's.
-func expectation(p *fingerprints.Profile, capture string) func(name, value string) string {
-	if p.FullName() == capture+"-linux" {
+// For the captured build itself, known by name or, for one that is not ours, by
+// its user-agent, it is nil: every value has to be the browser's.
+func expectation(p *fingerprints.Profile, c *observe.Capture) func(name, value string) string {
+	if p.FullName() == c.Provenance.Name+"-linux" || slices.Contains(agents(c), agentOf(p)) {
 		return nil
 	}
 	if p.Browser == "firefox" {
@@ -43,6 +46,37 @@ func expectation(p *fingerprints.Profile, capture string) func(name, value strin
 		}
 		return value
 	}
+}
+
+// agents are the user-agents of a capture.
+func agents(c *observe.Capture) (list []string) {
+	for _, t := range c.Conns {
+		for _, f := range t.Frames {
+			if v := f.Value("user-agent"); v != "" && !slices.Contains(list, v) {
+				list = append(list, v)
+			}
+		}
+		for _, raw := range t.HTTP1 {
+			s, err := headStep(raw)
+			if err == nil && !slices.Contains(list, s.value("user-agent")) {
+				list = append(list, s.value("user-agent"))
+			}
+		}
+	}
+	return list
+}
+
+// agentOf is the user-agent that p sends.
+func agentOf(p *fingerprints.Profile) string {
+	form, err := p.Form(fingerprints.Request{HTTP2: true}, "")
+	if err != nil {
+		return ""
+	}
+	i := slices.IndexFunc(form.Fields, func(x fingerprints.FormField) bool { return x.Name == "user-agent" })
+	if i < 0 {
+		return ""
+	}
+	return form.Fields[i].Value
 }
 
 var chromeVersion = regexp.MustCompile(`(Headless)?Chrome/[0-9.]+`)

@@ -45,6 +45,7 @@ func (l *learner) learnHeaders() error {
 	if err != nil {
 		return err
 	}
+	l.learnStorageAccess(steps)
 	followed := map[string]bool{}
 	changed := 0
 	for i := range steps {
@@ -65,6 +66,29 @@ func (l *learner) learnHeaders() error {
 		l.notes = append(l.notes, fmt.Sprintf("%d corrections of %s's header fields and priorities", changed, l.base))
 	}
 	return nil
+}
+
+// learnStorageAccess finds out whether the browser knows Sec-Fetch-Storage-Access.
+// Its values are the session's; that a profile has a rule for it is what counts.
+func (l *learner) learnStorageAccess(steps []step) {
+	const name = "sec-fetch-storage-access"
+	asked, yes := false, true
+	for i := range steps {
+		s := &steps[i]
+		if s.value(name) != "" {
+			if len(l.p.Headers.Values[name]) == 0 {
+				l.p.Headers.Values[name] = []fingerprints.ValueRule{
+					{When: fingerprints.When{Dest: []string{"document"}}, Value: ""},
+					{When: fingerprints.When{Site: []string{"cross-site"}, Credentials: &yes}, Value: "none"},
+				}
+			}
+			return
+		}
+		asked = asked || s.value("sec-fetch-site") == "cross-site" && s.value("sec-fetch-mode") == "no-cors"
+	}
+	if asked {
+		delete(l.p.Headers.Values, name)
+	}
 }
 
 // isReload reports whether the user or a script loaded the document again.

@@ -219,7 +219,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
-	one, err := observe.Compare(c.Conns, list, observe.CompareOptions{Expect: expectation(p, c.Provenance.Name), Partial: v.against != ""})
+	one, err := observe.Compare(c.Conns, list, observe.CompareOptions{Expect: expectation(p, c), Partial: v.against != ""})
 	if err != nil {
 		return err
 	}
