@@ -48,13 +48,28 @@ type Fault struct {
 	// Offset is how many bytes of the unit still pass.
 	Offset int
 
-	Wait time.Duration // Delay, Drip
-	Last uint32        // SendGoAway
-	Code uint32        // SendGoAway, ResetStream
+	// Wait is the delay of Delay and Drip. A Blackhole or HalfOpen with a Wait
+	// ends in a TCP RST after it.
+	Wait time.Duration
+	Last uint32 // SendGoAway; LastPassed is the truth
+	Code uint32 // SendGoAway, ResetStream
+
+	// Then, if not nil, strikes later on the same connection; its units count
+	// from where this fault struck.
+	Then *Fault
 }
+
+// LastPassed, as the Last of a Fault, is the last stream that the server has
+// seen: nothing later passes.
+const LastPassed = 1<<32 - 1
 
 // FrameType makes the Type of a Fault from an HTTP/2 frame type.
 func FrameType(t uint8) uint8 { return t + 1 }
+
+// strikes reports whether f counts units of this direction and type.
+func (f *Fault) strikes(dir Direction, typ uint8) bool {
+	return f.Kind != NoFault && f.Dir == dir && (f.Type == 0 || f.Type == typ+1)
+}
 
 func (f Fault) String() string {
 	return fmt.Sprintf("fault %d, direction %d, unit %d of type %d at byte %d, code %d", f.Kind, f.Dir, f.Unit, int(f.Type)-1, f.Offset, f.Code)

@@ -19,6 +19,7 @@ type FaultProxy struct {
 
 	mu     sync.Mutex // guards the fields below
 	conns  map[net.Conn]struct{}
+	links  map[*link]struct{} // those that reached the target
 	count  int
 	struck int
 	closed bool
@@ -35,7 +36,7 @@ func NewFaultProxy(target string, cfg *tls.Config, pick func(conn int) Fault) (*
 	if err != nil {
 		return nil, err
 	}
-	p := &FaultProxy{ln: ln, target: target, tls: cfg, pick: pick, conns: map[net.Conn]struct{}{}}
+	p := &FaultProxy{ln: ln, target: target, tls: cfg, pick: pick, conns: map[net.Conn]struct{}{}, links: map[*link]struct{}{}}
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -48,6 +49,21 @@ func (p *FaultProxy) Struck() (conns, faults int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count, p.struck
+}
+
+// Strike lets kind strike every connection that is open: Reset, Fin, Blackhole
+// or HalfOpen (ToClient).
+func (p *FaultProxy) Strike(kind FaultKind) {
+	p.mu.Lock()
+	p.struck += len(p.links)
+	var open []*link
+	for l := range p.links {
+		open = append(open, l)
+	}
+	p.mu.Unlock()
+	for _, l := range open {
+		l.hit(Fault{Kind: kind, Dir: ToClient}, nil)
+	}
 }
 
 // Close ends every connection and waits for the proxy's goroutines.
@@ -101,9 +117,10 @@ func (p *FaultProxy) serve(raw *net.TCPConn, f Fault) {
 		return
 	}
 	defer p.forget(raw)
-	l := &link{p: p, raw: raw, fault: f, gone: make(chan struct{})}
+	l := &link{p: p, raw: raw, gone: make(chan struct{})}
+	l.next.Store(&f)
 	if f.Kind != NoFault && f.Unit < 0 {
-		l.strike(nil)
+		l.strike(&f, nil)
 		return
 	}
 	var client net.Conn = raw
@@ -120,6 +137,14 @@ func (p *FaultProxy) serve(raw *net.TCPConn, f Fault) {
 	}
 	defer p.forget(server)
 	l.client, l.server = client, server
+	p.mu.Lock()
+	p.links[l] = struct{}{}
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.links, l)
+		p.mu.Unlock()
+	}()
 	var wg sync.WaitGroup
 	wg.Go(func() { defer l.end(); l.pass(ToServer, server, client) })
 	wg.Go(func() { defer l.end(); l.pass(ToClient, client, server) })
@@ -131,11 +156,14 @@ type link struct {
 	p              *FaultProxy
 	raw            *net.TCPConn
 	client, server net.Conn
-	fault          Fault
+	next           atomic.Pointer[Fault] // what strikes next, nil = nothing
 	once           sync.Once
 	gone           chan struct{}  // closed when either side has ended
 	mute           [2]atomic.Bool // by Direction: nothing passes any more
 	wmu            sync.Mutex     // guards writes to client: frames of ours among the server's
+
+	passMu sync.Mutex // guards last; held to decide whether a unit still passes to the server
+	last   uint32     // the last stream whose HEADERS passed to the server
 }
 
 // end closes both sides.
@@ -159,35 +187,50 @@ func (l *link) pass(dir Direction, dst io.Writer, src io.Reader) {
 		}
 	}
 	n, drip := 0, time.Duration(0)
+	var counting *Fault
 	for {
 		unit, typ, err := l.readUnit(src)
 		if err != nil {
 			return
 		}
-		due := l.fault.Kind != NoFault && l.fault.Dir == dir && (l.fault.Type == 0 || l.fault.Type == typ+1)
-		if due {
-			due = n == l.fault.Unit
-			n++
+		f := l.next.Load()
+		if f != counting {
+			counting, n, drip = f, 0, 0
 		}
-		if due {
-			goOn := l.strikeUnit(dst, unit)
-			if !goOn {
-				return
-			}
-			if l.fault.Kind == Drip {
-				drip = l.fault.Wait
-			}
-			if l.fault.Kind == ResetStream {
-				continue
+		if f.strikes(dir, typ) {
+			if n++; n == f.Unit+1 {
+				if !l.strikeUnit(f, dst, unit) {
+					return
+				}
+				if f.Kind == Drip {
+					drip = f.Wait
+				}
+				if f.Kind == ResetStream {
+					continue
+				}
 			}
 		}
-		if l.mute[dir].Load() {
+		if !l.passes(dir, unit, typ) {
 			continue // read and dropped until the client gives up
 		}
 		if err := l.write(dst, unit, drip); err != nil {
 			return
 		}
 	}
+}
+
+// passes reports whether unit goes on, and remembers what streams the server has seen.
+func (l *link) passes(dir Direction, unit []byte, typ uint8) bool {
+	if l.p.tls == nil || dir == ToClient || typ != 1 {
+		return !l.mute[dir].Load()
+	}
+	l.passMu.Lock()
+	defer l.passMu.Unlock()
+	if l.mute[dir].Load() {
+		return false
+	}
+	l.last = binary.BigEndian.Uint32(unit[5:]) &^ (1 << 31)
+	return true
 }
 
 // readUnit reads one TLS record or HTTP/2 frame, its header included.
@@ -235,8 +278,7 @@ func (l *link) write(dst io.Writer, b []byte, drip time.Duration) error {
 
 // strikeUnit lets Offset bytes of unit pass and strikes; it reports whether
 // the rest of the connection goes on.
-func (l *link) strikeUnit(dst io.Writer, unit []byte) bool {
-	f := l.fault
+func (l *link) strikeUnit(f *Fault, dst io.Writer, unit []byte) bool {
 	switch f.Kind {
 	case Delay, Drip, Flip, ResetStream:
 	default:
@@ -244,14 +286,21 @@ func (l *link) strikeUnit(dst io.Writer, unit []byte) bool {
 			return false
 		}
 	}
-	return l.strike(unit)
+	return l.strike(f, unit)
 }
 
-func (l *link) strike(unit []byte) (goOn bool) {
+func (l *link) strike(f *Fault, unit []byte) (goOn bool) {
 	l.p.mu.Lock()
 	l.p.struck++
 	l.p.mu.Unlock()
-	f := l.fault
+	if f.Then != nil {
+		l.next.Store(f.Then)
+	}
+	return l.hit(*f, unit)
+}
+
+// hit does what f says; unit is what it strikes, nil at accept and from Strike.
+func (l *link) hit(f Fault, unit []byte) (goOn bool) {
 	switch f.Kind {
 	case Reset:
 		l.raw.SetLinger(0)
@@ -266,6 +315,9 @@ func (l *link) strike(unit []byte) (goOn bool) {
 		l.mute[f.Dir].Store(true)
 		if f.Kind == Blackhole {
 			l.mute[1-f.Dir].Store(true)
+		}
+		if f.Wait > 0 {
+			l.p.wg.Go(func() { l.resetAfter(f.Wait) })
 		}
 		return true
 	case Delay:
@@ -282,6 +334,12 @@ func (l *link) strike(unit []byte) (goOn bool) {
 		unit[len(unit)-1] ^= 1
 		return true
 	case SendGoAway:
+		if f.Last == LastPassed {
+			l.passMu.Lock()
+			l.mute[ToServer].Store(true)
+			f.Last = l.last
+			l.passMu.Unlock()
+		}
 		b := []byte{0, 0, 8, 7, 0, 0, 0, 0, 0}
 		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, f.Last), f.Code)
 		l.write(l.client, b, 0)
@@ -291,4 +349,16 @@ func (l *link) strike(unit []byte) (goOn bool) {
 		return true
 	}
 	return false
+}
+
+// resetAfter ends a link whose traffic is muted the way middleboxes do.
+func (l *link) resetAfter(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		l.raw.SetLinger(0)
+		l.raw.Close()
+	case <-l.gone:
+	}
 }

@@ -50,7 +50,7 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Check joins the ledger with the clients' outcomes: a success stands once,
 // with the right body; what was not sent does not stand; the rest stands at
-// most once. It returns one line per violation.
+// most once. What came incomplete stands, too. It returns one line per violation.
 func (l *Ledger) Check(outcomes map[string]Outcome, sums map[string]string) (violations []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,12 +64,12 @@ func (l *Ledger) Check(outcomes map[string]Outcome, sums map[string]string) (vio
 			}
 		}
 		switch {
-		case o == Succeeded && whole != 1:
-			violations = append(violations, fmt.Sprintf("%s: succeeded, processed %d times", id, whole))
+		case o == Succeeded && (whole != 1 || len(l.entries[id]) != 1):
+			violations = append(violations, fmt.Sprintf("%s: succeeded, processed %d times, seen %d times", id, whole, len(l.entries[id])))
 		case o == NotSent && len(l.entries[id]) != 0:
 			violations = append(violations, fmt.Sprintf("%s: said not sent, seen %d times", id, len(l.entries[id])))
-		case o == MaybeProcessed && whole > 1:
-			violations = append(violations, fmt.Sprintf("%s: processed %d times", id, whole))
+		case o == MaybeProcessed && len(l.entries[id]) > 1:
+			violations = append(violations, fmt.Sprintf("%s: seen %d times", id, len(l.entries[id])))
 		}
 	}
 	for id := range l.entries {
