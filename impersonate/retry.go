@@ -173,7 +173,11 @@ var errNotReplayable = errors.New("request body cannot be read again")
 
 // rewind makes the body ready for another attempt.
 func (c *call) rewind() error {
-	if c.body == nil || !c.body.wasRead() {
+	if c.body == nil {
+		return nil
+	}
+	if fresh := c.body.detach(); fresh != nil {
+		c.body = fresh
 		return nil
 	}
 	if c.req.GetBody == nil {

@@ -84,11 +84,17 @@ func (b *requestBody) end() {
 	b.closeAndUnlock()
 }
 
-// wasRead reports whether an attempt has taken bytes out of the body.
-func (b *requestBody) wasRead() bool {
+// detach gives the body to another attempt, if none has taken bytes out of it:
+// the upload of an attempt that failed, should it begin only now, must not
+// take any. It returns nil if the body was read.
+func (b *requestBody) detach() *requestBody {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.read || b.closed
+	if b.read || b.closed {
+		return nil
+	}
+	b.closed, b.onEnd = true, nil // of this attempt; rc stays open
+	return &requestBody{rc: b.rc, held: true}
 }
 
 func (c *call) releaseBody() {

@@ -15,8 +15,16 @@ func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	src := &countingBody{Reader: strings.NewReader("x")}
 	b := &requestBody{rc: src, held: true}
 	b.Close()
-	if b.wasRead() || src.closed.Load() != 0 {
+	late := b
+	if b = b.detach(); b == nil || src.closed.Load() != 0 {
 		t.Fatal("an untouched body was closed between attempts")
+	}
+	if n, err := late.Read(make([]byte, 1)); n != 0 || err != http.ErrBodyReadAfterClose {
+		t.Errorf("the upload of the failed attempt took %d bytes of the next one's body: %v", n, err)
+	}
+	late.Close()
+	if src.closed.Load() != 0 {
+		t.Error("the failed attempt closed the next one's body")
 	}
 	b.release()
 	b.release()
@@ -30,7 +38,7 @@ func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	io.ReadAll(b)
 	b.Close()
 	b.end()
-	if !b.wasRead() || src.closed.Load() != 1 {
+	if b.detach() != nil || src.closed.Load() != 1 {
 		t.Errorf("a body that was read: closed %d times", src.closed.Load())
 	}
 	if _, err := b.Read(make([]byte, 1)); err != http.ErrBodyReadAfterClose {
