@@ -21,8 +21,9 @@ const (
 )
 
 // shareGroups are the groups for which a key can be made (RFC 8446, section 4.2.7;
-// draft-ietf-tls-ecdhe-mlkem).
-var shareGroups = []Value{groupX25519, 0x0017, 0x0018, 0x0019, groupMLKEM768}
+// draft-ietf-tls-ecdhe-mlkem; draft-tls-westerbaan-xyber768d00, which Chrome 124
+// to 130 send).
+var shareGroups = []Value{groupX25519, 0x0017, 0x0018, 0x0019, groupMLKEM768, 0x6399}
 
 // check reports what is wrong with t.
 func (t *TLS) check() error {

@@ -216,7 +216,7 @@ func (hs *clientHandshake) handleRetry(h *serverHello) error {
 			return newAlert(alertIllegalParameter, "server asks for group %#04x, which was not offered", group)
 		case shareFor(hs.hello.shares, tls.CurveID(group)) != nil:
 			return newAlert(alertIllegalParameter, "server asks for a key share that it has")
-		case curveOf(tls.CurveID(group)) == nil || tls.CurveID(group) == tls.X25519MLKEM768:
+		case curveOf(tls.CurveID(group)) == nil || isHybrid(tls.CurveID(group)):
 			return newAlert(alertHandshakeFailure, "server asks for group %#04x: %v", group, errUnsupportedGroup)
 		}
 		hs.retryGroup = tls.CurveID(group)

@@ -19,7 +19,16 @@ import (
 type keyShare struct {
 	group tls.CurveID
 	ecdh  *ecdh.PrivateKey
-	mlkem *mlkem.DecapsulationKey768 // X25519MLKEM768 only
+	mlkem *mlkem.DecapsulationKey768 // hybrids only
+}
+
+// x25519Kyber768 is the hybrid of Chrome 124 to 130, X25519Kyber768Draft00. Its
+// keys are ML-KEM's; uTLS adds the hash by which Kyber's secrets differ.
+const x25519Kyber768 = tls.CurveID(0x6399)
+
+// isHybrid reports whether a group has an ML-KEM key beside that of its curve.
+func isHybrid(group tls.CurveID) bool {
+	return group == tls.X25519MLKEM768 || group == x25519Kyber768
 }
 
 // errUnsupportedGroup is for groups that a profile lists and Go cannot compute.
@@ -28,7 +37,7 @@ var errUnsupportedGroup = errors.New("key exchange group is not implemented")
 // curveOf returns the curve of an elliptic-curve group, nil for any other.
 func curveOf(group tls.CurveID) ecdh.Curve {
 	switch group {
-	case tls.X25519, tls.X25519MLKEM768:
+	case tls.X25519, tls.X25519MLKEM768, x25519Kyber768:
 		return ecdh.X25519()
 	case tls.CurveP256:
 		return ecdh.P256()
@@ -54,7 +63,7 @@ func newKeyShare(group tls.CurveID, x25519 *ecdh.PrivateKey) (*keyShare, error) 
 			return nil, err
 		}
 	}
-	if group == tls.X25519MLKEM768 {
+	if isHybrid(group) {
 		if k.mlkem, err = mlkem.GenerateKey768(); err != nil {
 			return nil, err
 		}
@@ -62,9 +71,14 @@ func newKeyShare(group tls.CurveID, x25519 *ecdh.PrivateKey) (*keyShare, error) 
 	return k, nil
 }
 
-// appendPublic appends the key_exchange field of the share. The hybrid's
-// ML-KEM key comes first (draft-ietf-tls-ecdhe-mlkem, section 4.1).
+// appendPublic appends the key_exchange field of the share. A hybrid's ML-KEM
+// key comes first (draft-ietf-tls-ecdhe-mlkem, section 4.1), the older Kyber
+// last (draft-tls-westerbaan-xyber768d00, section 3).
 func (k *keyShare) appendPublic(b []byte) []byte {
+	if k.group == x25519Kyber768 {
+		b = append(b, k.ecdh.PublicKey().Bytes()...)
+		return append(b, k.mlkem.EncapsulationKey().Bytes()...)
+	}
 	if k.mlkem != nil {
 		b = append(b, k.mlkem.EncapsulationKey().Bytes()...)
 	}
