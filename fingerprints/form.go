@@ -18,6 +18,7 @@ type Form struct {
 	Priority string      // value of the priority signal, also for PRIORITY_UPDATE; "" = none
 
 	table  []string                 // HeaderList.Table
+	hash   func(string) uint32      // of Headers.TableHash
 	sorted bool                     // a page's own fields go into the table by name, not in their order
 	spell  func(name string) string // HTTP1.Spell
 }
@@ -104,13 +105,13 @@ func (p *Profile) Form(r Request, locale string) (*Form, error) {
 		}
 	}
 	vars := p.variables(&r, locale, f.Priority)
-	f.table, f.sorted, f.spell = list.Table, r.Kind != "xhr", p.HTTP1.Spell
+	f.table, f.hash, f.sorted, f.spell = list.Table, blinkHashes[p.Headers.TableHash], r.Kind != "xhr", p.HTTP1.Spell
 	for _, name := range list.Fields {
 		if name != tableFields {
 			f.addField(p, &r, vars, name)
 			continue
 		}
-		for _, name := range blinkOrder(slices.DeleteFunc(slices.Clone(list.Table), isPlaceholder)) {
+		for _, name := range blinkOrder(slices.DeleteFunc(slices.Clone(list.Table), isPlaceholder), f.hash) {
 			f.addField(p, &r, vars, name)
 		}
 		f.addField(p, &r, vars, ownFields)

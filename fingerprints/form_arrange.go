@@ -44,7 +44,7 @@ func (f *Form) Arrange(own ...string) []FormField {
 	for _, field := range f.Fields {
 		switch {
 		case field.Name == ownFields: // stands behind the table's fields
-			for _, name := range blinkOrder(names) {
+			for _, name := range blinkOrder(names, f.hash) {
 				out = append(out, f.field(name))
 			}
 		case !slices.Contains(f.table, field.Name) && !slices.Contains(page, field.Name):

@@ -14,13 +14,16 @@ import (
 // fetch-headers (a table of 32) and xhr-post-json (16), chromium-143-everything,
 // eventsource.
 
+// blinkHashes are the hashes of [Headers.TableHash].
+var blinkHashes = map[string]func(name string) uint32{"": blinkHash, "rapidhash": blinkHash, "superfast": superFastHash}
+
 // blinkOrder returns names, which are in lower case and inserted in the given
 // order, in the order in which Blink's HashMap (WTF) iterates over them.
-func blinkOrder(names []string) []string {
+func blinkOrder(names []string, hash func(string) uint32) []string {
 	const smallest = 8
 	table := make([]string, smallest)
 	for i, name := range names {
-		blinkPut(table, name)
+		blinkPut(table, name, hash)
 		if 2*(i+1) < len(table) {
 			continue
 		}
@@ -29,7 +32,7 @@ func blinkOrder(names []string) []string {
 		table = make([]string, 2*len(old))
 		for _, n := range old {
 			if n != "" {
-				blinkPut(table, n)
+				blinkPut(table, n, hash)
 			}
 		}
 	}
@@ -37,9 +40,9 @@ func blinkOrder(names []string) []string {
 }
 
 // blinkPut puts name into the first free bucket of its triangular probe sequence.
-func blinkPut(table []string, name string) {
+func blinkPut(table []string, name string, hash func(string) uint32) {
 	mask := len(table) - 1
-	at := int(blinkHash(name)) & mask
+	at := int(hash(name)) & mask
 	for step := 1; table[at] != ""; step++ {
 		at = (at + step) & mask
 	}
@@ -54,6 +57,33 @@ func blinkHash(name string) uint32 {
 		text = append(text, c, 0)
 	}
 	return uint32(rapidHash(text))
+}
+
+// superFastHash is Paul Hsieh's hash over the folded UTF-16 text, cut to 24 bits,
+// with which Blink hashed names before: Chromium 127's PUT with x-a and
+// content-type puts x-a first and user-agent last but one.
+func superFastHash(name string) uint32 {
+	name = strings.ToLower(name)
+	h := uint32(0x9e3779b9)
+	for ; len(name) > 1; name = name[2:] {
+		h += uint32(name[0])
+		h = h<<16 ^ (uint32(name[1])<<11 ^ h)
+		h += h >> 11
+	}
+	if name != "" {
+		h += uint32(name[0])
+		h ^= h << 11
+		h += h >> 17
+	}
+	h ^= h << 3
+	h += h >> 5
+	h ^= h << 2
+	h += h >> 15
+	h ^= h << 10
+	if h &= 1<<24 - 1; h == 0 {
+		return 1 << 23
+	}
+	return h
 }
 
 // rapidSecret and rapidSeed are rapidhash's published defaults, version 1.

@@ -50,7 +50,7 @@ func TestBlinkOrder(t *testing.T) {
 		{"chromium-156-everything eventsource: accept was there before sec-ch-ua", "accept",
 			"sec-ch-ua-platform user-agent accept sec-ch-ua sec-ch-ua-mobile"},
 	} {
-		have := blinkOrder(append(strings.Fields(c.own), hints...))
+		have := blinkOrder(append(strings.Fields(c.own), hints...), blinkHash)
 		if want := strings.Fields(c.want); !slices.Equal(have, want) {
 			t.Errorf("%s: %v, want %v", c.capture, have, want)
 		}
@@ -62,7 +62,7 @@ func TestBlinkOrderKeepsNames(t *testing.T) {
 	var names []string
 	for i := range 300 {
 		names = append(names, "x-"+strings.Repeat("a", i))
-		have := blinkOrder(names)
+		have := blinkOrder(names, blinkHash)
 		if len(have) != len(names) {
 			t.Fatalf("%d names in, %d out", len(names), len(have))
 		}
@@ -151,6 +151,22 @@ func TestInsecureRequestsSendNoSecureFields(t *testing.T) {
 			if x.Value != "" && (strings.HasPrefix(x.Name, "sec-") || x.Name == "accept-encoding" && x.Value != "gzip, deflate") {
 				t.Errorf("%s: %s: %s on plain http", name, x.Name, x.Value)
 			}
+		}
+	}
+}
+
+// TestOlderTable: the orders that a headless Chromium 127 showed, with the
+// fields that it puts into its table. Its PUT fills a table of 16.
+func TestOlderTable(t *testing.T) {
+	for _, c := range []struct{ own, want string }{
+		{"", "sec-ch-ua sec-ch-ua-mobile user-agent sec-ch-ua-platform"},
+		{"origin", "sec-ch-ua origin sec-ch-ua-mobile user-agent sec-ch-ua-platform"},
+		{"content-type", "sec-ch-ua content-type sec-ch-ua-mobile user-agent sec-ch-ua-platform"},
+		{"content-type x-a", "x-a sec-ch-ua sec-ch-ua-platform sec-ch-ua-mobile user-agent content-type"},
+	} {
+		names := append(strings.Fields(c.own), "sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform", "user-agent")
+		if have := strings.Join(blinkOrder(names, superFastHash), " "); have != c.want {
+			t.Errorf("own fields %q: %s, want %s", c.own, have, c.want)
 		}
 	}
 }

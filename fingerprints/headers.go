@@ -117,6 +117,10 @@ type Headers struct {
 	// which changes one, say the Accept of documents, names it once.
 	Vars map[string]string `json:"vars,omitempty"`
 
+	// TableHash is the hash by which HeaderList.Table is ordered: "rapidhash",
+	// the same as "", or "superfast" (Chromium up to about 129).
+	TableHash string `json:"table_hash,omitempty"`
+
 	// AcceptLanguage says how a locale list becomes accept-language.
 	AcceptLanguage AcceptLanguage `json:"accept_language"`
 }

@@ -45,6 +45,9 @@ func (p *Profile) checkHeaders() error {
 			return err
 		}
 	}
+	if _, ok := blinkHashes[h.TableHash]; !ok {
+		return faultf("headers.table_hash", "unknown hash %q", clip(h.TableHash))
+	}
 	if err := checkRange("headers.accept_language.step", h.AcceptLanguage.Step, 0, 9); err != nil {
 		return err
 	}
