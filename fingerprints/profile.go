@@ -20,7 +20,11 @@ type Profile struct {
 	HTTP1     HTTP1      `json:"http1"`
 	Headers   Headers    `json:"headers"`
 
-	platform int // index into Platforms that this Profile was looked up with
+	Connections Connections `json:"connections"`
+	Pages       Pages       `json:"pages"`
+
+	platform int      // index into Platforms that this Profile was looked up with
+	shared   *Profile // itself if it is the one that Shared returns; a copy's is another
 }
 
 // Platform returns the operating system form that p was looked up with.
@@ -28,7 +32,7 @@ func (p *Profile) Platform() *Platform { return &p.Platforms[p.platform] }
 
 // A Source says where a part of a profile was read off.
 type Source struct {
-	Part string `json:"part"`           // tls, http2, http1, headers, or all
+	Part string `json:"part"`           // tls, http2, http1, headers, connections, pages, or all
 	Kind string `json:"kind"`           // capture, facts, inherited
 	Name string `json:"name"`           // folder in testdata/captures, or file in the facts, or profile
 	Date string `json:"date"`           // 2006-01-02

@@ -12,7 +12,7 @@ import (
 func (p *Profile) check() error {
 	for _, step := range []func() error{
 		p.checkIdentity, p.checkSources, p.checkPlatforms,
-		p.TLS.check, p.HTTP2.check, p.HTTP1.check, p.checkHeaders,
+		p.TLS.check, p.HTTP2.check, p.HTTP1.check, p.checkHeaders, p.Connections.check, p.Pages.check,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -42,7 +42,7 @@ func (p *Profile) checkSources() error {
 	}
 	for i, s := range p.Sources {
 		at := fmt.Sprintf("sources[%d]", i)
-		if err := checkWord(at+".part", s.Part, "all", "tls", "http2", "http1", "headers"); err != nil {
+		if err := checkWord(at+".part", s.Part, "all", "tls", "http2", "http1", "headers", "connections", "pages"); err != nil {
 			return err
 		}
 		if err := checkWord(at+".kind", s.Kind, "capture", "facts", "inherited"); err != nil {

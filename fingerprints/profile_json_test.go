@@ -82,6 +82,21 @@ func TestLoadRefuses(t *testing.T) {
 		{"table without a place", over(`"headers":{"lists":[{"name":"a","fields":["accept"],"table":["*"]}]}`), "headers.lists[0].table", "if and only if"},
 		{"no list for the rest", over(`"headers":{"lists":[{"name":"a","when":{"dest":["font"]},"fields":["accept"]}]}`), "headers.lists[0].when", "every request"},
 		{"another name in its spelling", over(`"http1":{"names":{"accept":"Excepted"}}`), "http1.names.accept", "another name"},
+		{"no connections", over(`"connections":null`), "connections", "missing"},
+		{"unknown partition", over(`"connections":{"partition":"tab"}`), "connections.partition", "want one of"},
+		{"unknown coalescing", over(`"connections":{"coalesce":"always"}`), "connections.coalesce", "want one of"},
+		{"no WebSocket", over(`"connections":{"websockets":0}`), "connections.websockets", "1 to 1024"},
+		{"keepalive without interval", over(`"connections":{"keepalive":{"interval":0}}`), "connections.keepalive.interval", "want 1"},
+		{"a server's field for the proxy", over(`"connections":{"proxy":{"connect":["host","cookie"]}}`), "connections.proxy.connect[1]", "want one of"},
+		{"field twice for the proxy", over(`"connections":{"proxy":{"connect":["host","host"]}}`), "connections.proxy.connect[1]", "twice"},
+		{"no place for credentials", over(`"connections":{"proxy":{"connect":["host"]}}`), "connections.proxy.connect", "proxy-authorization is missing"},
+		{"another name for host", over(`"connections":{"proxy":{"rename":{"host":"x"}}}`), "connections.proxy.rename.host", "understood"},
+		{"upper case in another name", over(`"connections":{"proxy":{"rename":{"connection":"X"}}}`), "connections.proxy.rename.connection", "lower-case"},
+		{"unknown cookies", over(`"pages":{"cookies":{"unset":"strict"}}`), "pages.cookies.unset", "want one of"},
+		{"grace without lax", over(`"pages":{"cookies":{"unset":"none"}}`), "pages.cookies.unset_grace", "lax"},
+		{"unknown third parties", over(`"pages":{"cookies":{"third_parties":"some"}}`), "pages.cookies.third_parties", "want one of"},
+		{"default above the most", over(`"pages":{"preflight":{"max_age":4}}`), "pages.preflight.default_age", "0 to 4"},
+		{"unknown boundary", over(`"pages":{"form_boundary":"trident"}`), "pages.form_boundary", "want one of"},
 	} {
 		_, err := Load(strings.NewReader(c.text))
 		var fault *ProfileError

@@ -1,0 +1,105 @@
+package fingerprints
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Connections is which requests of a release share a connection, and what it
+// says to a proxy.
+type Connections struct {
+	// Partition is what has connections, and TLS sessions, of its own: each
+	// top-level "site" (Firefox), or "frame": the frames of other sites in a
+	// top-level site, too (Chrome: captures/chromium-156-everything, conn-0005
+	// and conn-0007).
+	Partition string `json:"partition"`
+
+	// AnonymousApart is whether requests without credentials have connections
+	// of their own (Chrome: captures/chromium-156-everything, conn-0004;
+	// Firefox does not: captures/firefox-153-everything, conn-0011).
+	AnonymousApart bool `json:"anonymous_apart,omitempty"`
+
+	// Coalesce is when an HTTP/2 connection serves another host that its
+	// certificate covers (RFC 9113, section 9.1.1): "address" (at an address of
+	// that host: captures/*-everything) or "never".
+	Coalesce string `json:"coalesce"`
+
+	// WebSockets is how many WebSockets one host may have.
+	WebSockets int `json:"websockets"`
+
+	Keepalive Keepalive `json:"keepalive,omitzero"`
+	Proxy     Proxy     `json:"proxy"`
+}
+
+// Keepalive is when TCP probes an idle connection (RFC 9293, section 3.8.4).
+type Keepalive struct {
+	Idle     int `json:"idle"`     // seconds before the first probe; 0 = none at all
+	Interval int `json:"interval"` // seconds between probes
+
+	// HTTP1Only is whether the probes end when HTTP/2 is chosen, which has
+	// PING (Firefox, nsHttpConnection).
+	HTTP1Only bool `json:"http1_only,omitempty"`
+}
+
+// Proxy is what a release says to an HTTP proxy. Credentials follow in their
+// place once the proxy has asked for them.
+type Proxy struct {
+	// Connect names the fields of a CONNECT request in wire order.
+	Connect []string `json:"connect"`
+
+	// Rename gives fields of a request that goes to the proxy as it is, because
+	// its target is plain http, another name.
+	Rename map[string]string `json:"rename,omitempty"`
+}
+
+// connectWords are the fields of a CONNECT request that have a value: more than
+// these would tell the proxy what is the server's.
+var connectWords = []string{"host", "user-agent", "connection", "proxy-connection", "proxy-authorization"}
+
+func (c *Connections) check() error {
+	if err := checkWord("connections.partition", c.Partition, "site", "frame"); err != nil {
+		return err
+	}
+	if err := checkWord("connections.coalesce", c.Coalesce, "address", "never"); err != nil {
+		return err
+	}
+	if err := checkRange("connections.websockets", c.WebSockets, 1, 1024); err != nil {
+		return err
+	}
+	if err := checkRange("connections.keepalive.idle", c.Keepalive.Idle, 0, 86_400); err != nil {
+		return err
+	}
+	least := min(1, c.Keepalive.Idle)
+	if err := checkRange("connections.keepalive.interval", c.Keepalive.Interval, least, 86_400*least); err != nil {
+		return err
+	}
+	return c.Proxy.check()
+}
+
+func (p *Proxy) check() error {
+	const at = "connections.proxy.connect"
+	for i, name := range p.Connect {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		if err := checkWord(at, name, connectWords...); err != nil {
+			return err
+		}
+		if slices.Contains(p.Connect[:i], name) {
+			return faultf(at, "%s stands twice", name)
+		}
+	}
+	for _, name := range []string{"host", "proxy-authorization"} {
+		if !slices.Contains(p.Connect, name) {
+			return faultf(at, "%s is missing", name)
+		}
+	}
+	for name, other := range p.Rename {
+		at := join("connections.proxy.rename", name)
+		if !isFieldName(name) || !isFieldName(other) {
+			return faultf(at, "want lower-case field names, have %q", clip(other))
+		}
+		if name == "host" || name == "content-length" || name == "transfer-encoding" {
+			return faultf(at, "no request would be understood without it")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package fingerprints
+
+// Pages is how a release behaves above the wire: what its documents, scripts
+// and cookies do.
+type Pages struct {
+	Cookies   Cookies   `json:"cookies"`
+	Preflight Preflight `json:"preflight"`
+
+	// OriginAlways is whether a CORS subresource says Origin to the page's own
+	// origin, too (Chrome: captures/chromium-156-everything,
+	// /k/script-module.js; Firefox does not).
+	OriginAlways bool `json:"origin_always,omitempty"`
+
+	// ReloadKeepsReferrer is whether location.reload() repeats the Referer of
+	// the navigation (Firefox); else it is the document itself:
+	// captures/*-everything, step=7.
+	ReloadKeepsReferrer bool `json:"reload_keeps_referrer,omitempty"`
+
+	// FormBoundary is how the boundary of multipart/form-data is made: "webkit"
+	// (letters and digits) or "gecko" (hexadecimal): captures/*-everything,
+	// /k/multipart.
+	FormBoundary string `json:"form_boundary"`
+}
+
+// Cookies is which cookies travel between sites.
+type Cookies struct {
+	// Unset is what a cookie without SameSite is taken for: "lax" (and it still
+	// goes along with a POST from another site while it is younger than
+	// UnsetGrace) or "none".
+	Unset string `json:"unset"`
+
+	// UnsetGrace is that age in seconds (Chrome: 120).
+	UnsetGrace int `json:"unset_grace,omitempty"`
+
+	// ThirdParties is where the cookies of other sites than the tab's go:
+	// "apart" (a jar of their own for each tab's site: Firefox), "marked"
+	// (only those with the attribute Partitioned have one: Chrome) or
+	// "blocked" (there is none: Safari).
+	ThirdParties string `json:"third_parties"`
+}
+
+// Preflight is how long the answer to a CORS preflight is remembered.
+type Preflight struct {
+	// MaxAge bounds what the server asks for, seconds (Chrome: 7200).
+	MaxAge int `json:"max_age"`
+
+	// DefaultAge is how long it counts if the server does not say, seconds; 0 =
+	// once (Firefox asks again after 1.8 s: captures/firefox-153, conn-0028;
+	// Chromium 1.5 s later does not; 5 is the Fetch standard's, section 4.8).
+	DefaultAge int `json:"default_age,omitempty"`
+}
+
+func (p *Pages) check() error {
+	if err := checkWord("pages.cookies.unset", p.Cookies.Unset, "lax", "none"); err != nil {
+		return err
+	}
+	if err := checkRange("pages.cookies.unset_grace", p.Cookies.UnsetGrace, 0, 86_400); err != nil {
+		return err
+	}
+	if p.Cookies.UnsetGrace > 0 && p.Cookies.Unset != "lax" {
+		return faultf("pages.cookies.unset_grace", "goes with unset %q only", "lax")
+	}
+	if err := checkWord("pages.cookies.third_parties", p.Cookies.ThirdParties, "apart", "marked", "blocked"); err != nil {
+		return err
+	}
+	if err := checkRange("pages.preflight.max_age", p.Preflight.MaxAge, 0, 86_400); err != nil {
+		return err
+	}
+	if err := checkRange("pages.preflight.default_age", p.Preflight.DefaultAge, 0, p.Preflight.MaxAge); err != nil {
+		return err
+	}
+	return checkWord("pages.form_boundary", p.FormBoundary, "webkit", "gecko")
+}
