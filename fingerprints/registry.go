@@ -20,6 +20,7 @@ type release struct {
 	version   string
 	platforms []string
 	load      func() (*Profile, error) // once
+	shared    []func() *Profile        // by platform, each once; call load first
 }
 
 // embeddedTrees holds the parsed text of all embedded files, by name.
@@ -65,6 +66,14 @@ var releases = sync.OnceValue(func() map[string]*release {
 			}
 		}
 		r.load = sync.OnceValues(func() (*Profile, error) { return loadTree(tree, LoadOptions{}) })
+		for platform := range r.platforms {
+			r.shared = append(r.shared, sync.OnceValue(func() *Profile {
+				p, _ := r.load()
+				c := *p
+				c.platform, c.shared = platform, &c
+				return &c
+			}))
+		}
 		out[name] = r
 	}
 	return out
@@ -98,18 +107,41 @@ func Names() []string {
 // ("chrome", "safari-ios", "firefox-linux"). Other names are an
 // [*UnknownProfileError].
 func Lookup(name string) (*Profile, error) {
-	file, platform, ok := resolveName(strings.ToLower(strings.TrimSpace(name)))
-	if !ok {
-		return nil, &UnknownProfileError{Name: name, Nearest: nearestNames(name)}
-	}
-	p, err := releases()[file].load()
+	p, err := Shared(name)
 	if err != nil {
 		return nil, err
 	}
 	c := *p
-	c.platform = platform
+	c.shared = nil
 	return &c, nil
 }
+
+// Shared is [Lookup] without the copy: everyone who asks for the same profile
+// gets the same one, and what is made of it can be made once. Do not change it.
+func Shared(name string) (*Profile, error) {
+	resolved, ok := resolvedNames.Load(name)
+	if !ok {
+		file, platform, ok := resolveName(strings.ToLower(strings.TrimSpace(name)))
+		if !ok {
+			return nil, &UnknownProfileError{Name: name, Nearest: nearestNames(name)}
+		}
+		r := releases()[file]
+		if _, err := r.load(); err != nil {
+			return nil, err
+		}
+		resolved = r.shared[platform]()
+		if name == strings.ToLower(strings.TrimSpace(name)) { // else there is no end of spellings
+			resolvedNames.Store(name, resolved)
+		}
+	}
+	return resolved.(*Profile), nil
+}
+
+// resolvedNames is name to *Profile: names mean the same for ever.
+var resolvedNames sync.Map
+
+// IsShared reports whether p is one that [Shared] returned, which nobody changes.
+func (p *Profile) IsShared() bool { return p.shared == p }
 
 // Aliases returns the short names and the full names they stand for now.
 func Aliases() map[string]string {
@@ -134,7 +166,7 @@ func (p *Profile) On(platform string) (*Profile, error) {
 	for i := range p.Platforms {
 		if p.Platforms[i].Name == strings.ToLower(platform) {
 			c := *p
-			c.platform = i
+			c.platform, c.shared = i, nil
 			return &c, nil
 		}
 		names = append(names, fullName(p.Name, p.Platforms[i].Name))

@@ -17,6 +17,7 @@ import (
 // tlsOptions is what one transport's TLS handshakes have in common.
 type tlsOptions struct {
 	Profile            *fingerprints.TLS
+	spec               *helloSpec // of Profile; nil = to be compiled
 	RootCAs            *x509.CertPool
 	Certificates       []tls.Certificate
 	PinnedSPKI         []string
@@ -48,9 +49,12 @@ func newTLSClient(opts *tlsOptions) (*tlsClient, error) {
 	if opts.Profile == nil {
 		return nil, errors.New("no TLS profile")
 	}
-	spec, err := compileHello(opts.Profile)
-	if err != nil {
-		return nil, err
+	spec := opts.spec
+	if spec == nil {
+		var err error
+		if spec, err = compileHello(opts.Profile); err != nil {
+			return nil, err
+		}
 	}
 	v, err := newVerifier(opts)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
-	"github.com/guise-http/guise/http2"
 	"github.com/guise-http/guise/internal/connpool"
 )
 
@@ -19,11 +18,8 @@ import (
 type Transport struct {
 	opts    Options // constant after New
 	profile *fingerprints.Profile
-	habits  habits
+	*look   // the profile's, shared
 	tls     *tlsClient
-	h2      *http2.Config
-	alpn    []string // what the profile offers
-	forms   forms
 	pool    *connpool.Pool[connKey, *clientConn]
 	owners  owners
 	sites   sites
@@ -49,30 +45,25 @@ func New(opts *Options) (*Transport, error) {
 	}
 	t := &Transport{opts: *opts, profile: opts.Profile}
 	if t.profile == nil {
-		p, err := fingerprints.Lookup("chrome")
+		p, err := fingerprints.Shared("chrome")
 		if err != nil {
 			return nil, &OptionError{Field: "Profile", Err: err}
 		}
 		t.profile = p
 	}
 	var err error
+	if t.look, err = lookOf(t.profile, opts.Locale); err != nil {
+		return nil, &OptionError{Field: "Profile", Err: err}
+	}
 	if t.tls, err = newTLSClient(&tlsOptions{
 		Profile:            &t.profile.TLS,
+		spec:               t.hello,
 		RootCAs:            opts.RootCAs,
 		Certificates:       slices.Clone(opts.Certificates),
 		PinnedSPKI:         slices.Clone(opts.PinnedSPKI),
 		InsecureSkipVerify: opts.InsecureSkipVerify,
 		KeyLogWriter:       opts.KeyLogWriter,
 	}); err != nil {
-		return nil, &OptionError{Field: "Profile", Err: err}
-	}
-	t.habits = newHabits(t.profile)
-	t.h2 = newH2Config(&t.profile.HTTP2)
-	t.alpn = offered(&t.profile.TLS)
-	t.forms = forms{profile: t.profile, locale: opts.Locale}
-	navigation := fingerprints.Request{HTTP2: true, Method: "GET", Dest: fingerprints.Document,
-		Mode: fingerprints.Navigate, Site: fingerprints.SiteNone, Kind: "typed", User: true, Credentials: true}
-	if _, err := t.forms.lookup(&navigation); err != nil {
 		return nil, &OptionError{Field: "Profile", Err: err}
 	}
 	t.life.init()

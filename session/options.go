@@ -179,7 +179,7 @@ func (o *Options) profile() (*fingerprints.Profile, error) {
 	if o.CustomProfile != nil {
 		return o.CustomProfile, nil
 	}
-	return fingerprints.Lookup(cmp.Or(o.Profile, "chrome"))
+	return fingerprints.Shared(cmp.Or(o.Profile, "chrome"))
 }
 
 // transport is the part of the options that the floor has.
