@@ -30,6 +30,8 @@ type step struct {
 	http1   bool
 	body    []byte
 	frame   *observe.Frame // HTTP/2 only
+
+	redirected, crossed, started bool // behind a redirect, one to another origin, one that began at another origin
 }
 
 func (s *step) value(name string) string { return s.headers.Get(name) }
@@ -168,6 +170,7 @@ type replayer struct {
 	s        *session.Session
 	tab      *session.Tab
 	followed map[string]int // requests that a redirect of an earlier one makes
+	shown    []string       // documents, in their order
 }
 
 // replay sends every step that a page or a user starts.
@@ -204,7 +207,13 @@ func (r *replayer) send(ctx context.Context, s *step) error {
 	case s.url.Path == "/form-post":
 		r.followed["https://"+s.url.Host+"/done"]++
 	}
-	res, err := r.dispatch(session.WithFetchOptions(ctx, s.options(r.tab.URL())), s)
+	o := s.options(r.tab.URL())
+	if i := slices.Index(r.shown, s.value("referer")); i >= 0 && i < len(r.shown)-1 && !s.isDocument() {
+		// The document before asked for it when this one was already on its way
+		// (captures/firefox-153, font.woff2); a Tab has one document.
+		o.Referrer = s.value("referer")
+	}
+	res, err := r.dispatch(session.WithFetchOptions(ctx, o), s)
 	var cors *session.CORSError
 	if errors.As(err, &cors) {
 		return nil // the server said no, as it did to the browser
@@ -262,6 +271,7 @@ func (r *replayer) navigate(ctx context.Context, s *step) (*http.Response, error
 	if s.http1 {
 		r.s.CloseIdleConnections() // a browser opens more than one; the next one resumes as theirs did
 	}
+	r.shown = append(r.shown, s.url.String())
 	switch {
 	case s.method == http.MethodPost:
 		return r.tab.SubmitBody(ctx, s.url.String(), s.value("content-type"), string(s.body))

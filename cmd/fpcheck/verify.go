@@ -177,19 +177,24 @@ func (v *verifier) one(ctx context.Context, p *fingerprints.Profile) verdict {
 	return d
 }
 
-// captures are those that the profile was read off and that a client can be
-// led through again: not -cadence, whose downloads take their time.
+// captures are those that the profile was read off, the same page before a
+// server with other settings, and no -cadence, whose downloads take their time.
 func (v *verifier) captures(p *fingerprints.Profile) ([]*observe.Capture, error) {
 	if v.against != "" {
 		c, err := captureArgument(v.against)
 		return []*observe.Capture{c}, err
 	}
-	var list []*observe.Capture
+	var names []string
 	for _, s := range p.Sources {
-		if s.Kind != "capture" || strings.HasSuffix(s.Name, "-cadence") || strings.HasSuffix(s.Name, "-no7540") || !hasCapture(s.Name) {
-			continue
+		for _, name := range []string{s.Name, s.Name + "-no7540"} {
+			if s.Kind == "capture" && !strings.HasSuffix(name, "-cadence") && hasCapture(name) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
-		c, err := embeddedCapture(s.Name)
+	}
+	var list []*observe.Capture
+	for _, name := range names {
+		c, err := embeddedCapture(name)
 		if err != nil {
 			return nil, err
 		}
@@ -204,6 +209,9 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	http1 := !slices.ContainsFunc(c.Conns, (*observe.Transcript).IsHTTP2)
 	if http1 {
 		opts.ALPN = []string{"http/1.1"}
+	}
+	if tableSize(c.Conns) > 4096 { // RFC 9113, section 6.5.2: only a server that announced more lets it grow
+		opts.Settings = observe.No7540
 	}
 	steps, err := stepsOf(c.Conns)
 	if err != nil {
@@ -227,6 +235,18 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	r.Add(c.Provenance.Name+": ", one)
 	d.describe(list)
 	return nil
+}
+
+// tableSize is the largest header table that the browser announced.
+func tableSize(list []*observe.Transcript) (size uint64) {
+	for _, t := range list {
+		for _, f := range t.Frames {
+			for _, n := range f.TableUpdates {
+				size = max(size, n)
+			}
+		}
+	}
+	return size
 }
 
 // freshConnections is how many more connections are made for what is drawn at
