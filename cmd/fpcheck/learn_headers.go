@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -16,6 +18,7 @@ func (s *step) request() fingerprints.Request {
 	q.Mode, _ = fingerprints.ParseMode(s.value("sec-fetch-mode"))
 	q.Site, _ = fingerprints.ParseSite(s.value("sec-fetch-site"))
 	q.Body = len(s.body) > 0
+	q.Redirected, q.CrossRedirect, q.StartedCross = s.redirected, s.crossed, s.redirected && s.started
 	switch {
 	case s.method == "OPTIONS":
 		q.Kind = "preflight"
@@ -33,8 +36,8 @@ func (s *step) request() fingerprints.Request {
 }
 
 // brought are the fields whose values a request brings itself.
-var brought = []string{"content-length", "content-type", "origin", "referer", "cookie", "range", "authorization", "x-a", "x-requested-with",
-	"access-control-request-method", "access-control-request-headers", "sec-fetch-storage-access", "cache-control", "pragma"}
+var brought = []string{"content-length", "content-type", "origin", "referer", "cookie", "authorization", "x-a", "x-requested-with",
+	"access-control-request-method", "access-control-request-headers"}
 
 // learnHeaders corrects the base's values and priorities by what the captures
 // show, and its order where a kind of request has another. Requests behind a
@@ -46,26 +49,85 @@ func (l *learner) learnHeaders() error {
 		return err
 	}
 	l.learnStorageAccess(steps)
-	followed := map[string]bool{}
+	steps = telling(steps)
+	wrong, err := l.wrong(steps)
+	if err != nil {
+		return err
+	}
 	changed := 0
 	for i := range steps {
-		s := &steps[i]
-		if s.url.Path == "/redir" {
-			followed[strings.TrimPrefix(s.url.RawQuery, "to=")] = true
-		}
-		if s.frame == nil || followed[s.url.String()] || followed[s.url.RequestURI()] || s.url.Path == "/done" || s.isReload() {
-			continue
-		}
-		n, err := l.correct(s)
+		faults, err := l.faults(&steps[i])
 		if err != nil {
 			return err
 		}
-		changed += n
+		for _, fix := range faults {
+			was := l.snapshot()
+			fix()
+			// A correction for one request may spoil others of its kind.
+			now, err := l.wrong(steps)
+			if err != nil {
+				return err
+			}
+			if now >= wrong {
+				was()
+				continue
+			}
+			wrong, changed = now, changed+1
+		}
 	}
 	if changed > 0 {
 		l.notes = append(l.notes, fmt.Sprintf("%d corrections of %s's header fields and priorities", changed, l.base))
 	}
+	if wrong > 0 {
+		l.notes = append(l.notes, fmt.Sprintf("%d things in the captures that no header rule says", wrong))
+	}
 	return nil
+}
+
+// telling are the HTTP/2 requests that show a habit, those behind a redirect
+// marked. A reload repeats what another page said.
+func telling(steps []step) (list []step) {
+	from := map[string]*step{}
+	for i := range steps {
+		s := &steps[i]
+		if s.frame == nil || s.url.Path == "/done" || s.isReload() {
+			continue
+		}
+		if r := from[s.url.String()]; r != nil {
+			delete(from, s.url.String())
+			s.redirected, s.crossed, s.started = true, r.crossed || r.url.Host != s.url.Host, r.started
+		}
+		if to, err := s.url.Parse(strings.TrimPrefix(s.url.RawQuery, "to=")); err == nil && s.url.Path == "/redir" {
+			if page, err := url.Parse(s.value("referer")); err == nil && !s.redirected {
+				s.started = page.Host != s.url.Host
+			}
+			from[to.String()] = s
+		}
+		list = append(list, *s)
+	}
+	return list
+}
+
+// wrong counts what the profile says otherwise than the captures.
+func (l *learner) wrong(steps []step) (n int, err error) {
+	for i := range steps {
+		faults, err := l.faults(&steps[i])
+		if err != nil {
+			return 0, err
+		}
+		n += len(faults)
+	}
+	return n, nil
+}
+
+// snapshot returns what puts header rules and priorities back.
+func (l *learner) snapshot() (restore func()) {
+	h, rules := l.p.Headers, slices.Clone(l.p.HTTP2.Priority.Rules)
+	h.Lists, h.Vars, h.Values = slices.Clone(h.Lists), maps.Clone(h.Vars), maps.Clone(h.Values)
+	for name, list := range h.Values {
+		h.Values[name] = slices.Clone(list)
+	}
+	return func() { l.p.Headers, l.p.HTTP2.Priority.Rules = h, rules }
 }
 
 // learnStorageAccess finds out whether the browser knows Sec-Fetch-Storage-Access.
@@ -114,17 +176,18 @@ func (l *learner) learnLanguage() {
 	l.notes = append(l.notes, "inherited: the form of accept-language, the capture's was set to "+want)
 }
 
-// correct makes the profile say what one captured request says, and returns
-// how many things it had to change.
-func (l *learner) correct(s *step) (changed int, err error) {
+// faults are what the profile says otherwise than a captured request, each as
+// the change that mends it.
+func (l *learner) faults(s *step) (fixes []func(), err error) {
 	q := s.request()
 	form, err := l.p.Form(q, "")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	captured := s.fields()
-	var own []string
+	var own, names []string
 	for _, f := range captured {
+		names = append(names, f[0])
 		if slices.Contains(brought, f[0]) {
 			own = append(own, f[0])
 		}
@@ -132,38 +195,35 @@ func (l *learner) correct(s *step) (changed int, err error) {
 	when := whenOf(&q)
 	var sent []string // what the profile sends of itself
 	for _, f := range form.Arrange(own...) {
-		if slices.Contains(brought, f.Name) && !slices.Contains(own, f.Name) || f.Hint && !slices.Contains(own, f.Name) {
-			continue
-		}
-		if f.Value == "" && !slices.Contains(own, f.Name) {
+		isOwn := slices.Contains(own, f.Name)
+		if !isOwn && (slices.Contains(brought, f.Name) || f.Hint || f.Value == "") {
 			continue
 		}
 		sent = append(sent, f.Name)
-		i := slices.IndexFunc(captured, func(c [2]string) bool { return c[0] == f.Name })
+		i := slices.Index(names, f.Name)
 		switch {
-		case slices.Contains(own, f.Name) || f.Name == "accept-language" || f.Name == "priority":
+		case isOwn || f.Name == "accept-language" || f.Name == "priority":
 		case i < 0:
-			l.rule(f.Name, when, "")
-			changed++
+			fixes = append(fixes, func() { l.rule(f.Name, when, "") })
 		case captured[i][1] != f.Value:
-			l.replace(f.Name, f.Value, when, captured[i][1])
-			changed++
+			fixes = append(fixes, func() { l.replace(f.Name, f.Value, when, captured[i][1]) })
 		}
 	}
-	var names []string
 	for _, f := range captured {
-		names = append(names, f[0])
-		if !slices.Contains(sent, f[0]) && !slices.Contains(own, f[0]) {
-			l.rule(f[0], when, f[1])
-			changed++
+		if !slices.Contains(sent, f[0]) && f[0] != "priority" {
+			fixes = append(fixes, func() { l.rule(f[0], when, f[1]) })
 		}
 	}
-	sent = slices.DeleteFunc(sent, func(n string) bool { return !slices.Contains(names, n) })
-	if !slices.Equal(sent, names) && !s.hasOwnFields() {
-		l.order(when, names)
-		changed++
+	both := func(list, other []string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return !slices.Contains(other, n) })
 	}
-	return changed + l.correctPriority(s, &q, form, when), nil
+	if !slices.Equal(both(sent, names), both(names, sent)) && !s.hasOwnFields() {
+		fixes = append(fixes, func() { l.order(when, names) })
+	}
+	if fix := l.priorityFault(s, &q, form, when); fix != nil {
+		fixes = append(fixes, fix)
+	}
+	return fixes, nil
 }
 
 // fields are the regular fields in order, cookie crumbs as one.
@@ -180,33 +240,38 @@ func (s *step) fields() (list [][2]string) {
 	return list
 }
 
-// correctPriority compares weight and priority field; images are left out,
+// priorityFault compares weight and priority field; images are left out,
 // theirs follow the layout.
-func (l *learner) correctPriority(s *step, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) int {
+func (l *learner) priorityFault(s *step, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) func() {
 	weight := 0
 	if s.frame.Priority != nil {
 		weight = s.frame.Priority.Weight
 	}
 	header := s.value("priority")
-	if q.Dest == fingerprints.Image || weight == form.Weight && header == form.Priority {
-		return 0
+	if q.Dest == fingerprints.Image && q.FetchPriority == "" || weight == form.Weight && header == form.Priority {
+		return nil
 	}
-	rules := &l.p.HTTP2.Priority.Rules
-	*rules = slices.Insert(*rules, 0, fingerprints.PriorityRule{When: when, Weight: weight, Header: header})
-	return 1
+	return func() {
+		rule := fingerprints.PriorityRule{When: when, Weight: weight, Header: header}
+		l.p.HTTP2.Priority.Rules = slices.Insert(slices.Clone(l.p.HTTP2.Priority.Rules), 0, rule)
+	}
 }
 
 // whenOf is the condition that holds for requests of q's kind.
-func whenOf(q *fingerprints.Request) fingerprints.When {
-	w := fingerprints.When{Dest: []string{q.Dest.String()}, Mode: []string{q.Mode.String()}}
+func whenOf(r *fingerprints.Request) fingerprints.When {
+	q := *r // the condition points into it
+	w := fingerprints.When{Dest: []string{q.Dest.String()}, Mode: []string{q.Mode.String()}, Method: []string{q.Method}}
 	if q.Kind != "" {
 		w.Kind = []string{q.Kind}
 	}
+	if q.Cache != "" {
+		w.Cache = []string{q.Cache}
+	}
+	if q.Redirected {
+		w.Redirected, w.CrossRedirect, w.StartedCross = &q.Redirected, &q.CrossRedirect, &q.StartedCross
+	}
 	if q.FetchPriority != "" {
 		w.FetchPriority = []string{q.FetchPriority}
-	}
-	if q.Body || q.Method != "GET" {
-		w.Method = []string{q.Method}
 	}
 	return w
 }

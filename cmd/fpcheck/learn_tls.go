@@ -60,8 +60,11 @@ func learnExtension(x fingerprints.RawExtension, h *fingerprints.ClientHello, fr
 	}
 	if i := slices.IndexFunc(known, func(k fingerprints.Extension) bool { return k.Type == e.Type }); i >= 0 {
 		e.Name = known[i].Name
-		if shuffled && known[i].ECH != nil { // one engine: its lengths belong together
-			e.ECH = &fingerprints.ECHGrease{Payloads: slices.Clone(known[i].ECH.Payloads)}
+		if k := known[i].ECH; k != nil {
+			e.ECH = &fingerprints.ECHGrease{Suites: k.Suites} // kept if one of them is seen
+			if shuffled {                                     // one engine: its lengths belong together
+				e.ECH.Payloads = slices.Clone(k.Payloads)
+			}
 		}
 	}
 	switch x.Type {
@@ -107,14 +110,20 @@ func learnECH(known *fingerprints.ECHGrease, fresh []*fingerprints.ClientHello) 
 	e := &fingerprints.ECHGrease{Enc: 32}
 	if known != nil {
 		e.Payloads = known.Payloads
+		if slices.ContainsFunc(fresh, func(h *fingerprints.ClientHello) bool {
+			suite, _ := echSuite(h)
+			return slices.Contains(known.Suites, suite)
+		}) {
+			e.Suites = slices.Clone(known.Suites)
+		}
 	}
 	for _, h := range fresh {
 		data, _ := h.Extension(0xfe0d)
-		_, payload, ok := h.ECH()
+		_, payload, _ := h.ECH()
+		suite, ok := echSuite(h)
 		if !ok {
 			continue
 		}
-		suite := fingerprints.ECHSuite{KDF: uint16(data[1])<<8 | uint16(data[2]), AEAD: uint16(data[3])<<8 | uint16(data[4])}
 		if !slices.Contains(e.Suites, suite) {
 			e.Suites = append(e.Suites, suite)
 		}
@@ -126,6 +135,15 @@ func learnECH(known *fingerprints.ECHGrease, fresh []*fingerprints.ClientHello) 
 	slices.Sort(e.Payloads)
 	slices.SortFunc(e.Suites, func(a, b fingerprints.ECHSuite) int { return int(a.AEAD) - int(b.AEAD) })
 	return e
+}
+
+// echSuite is the suite that a hello drew for ECH GREASE.
+func echSuite(h *fingerprints.ClientHello) (suite fingerprints.ECHSuite, ok bool) {
+	if _, _, ok = h.ECH(); !ok {
+		return suite, false
+	}
+	data, _ := h.Extension(0xfe0d)
+	return fingerprints.ECHSuite{KDF: uint16(data[1])<<8 | uint16(data[2]), AEAD: uint16(data[3])<<8 | uint16(data[4])}, true
 }
 
 // canonical puts shuffled extensions into the base's order, new ones before

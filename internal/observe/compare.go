@@ -126,9 +126,16 @@ func fresh(kinds []helloKind) (all []*fingerprints.ClientHello) {
 // a capture shows only some.
 var ChromiumECH = []int{144, 176, 208, 240}
 
+// NSSECH are the suites of which NSS draws one for each hello; a capture of a
+// few connections may show one only.
+var NSSECH = []string{"0001/0001", "0001/0003"}
+
 func compareHellos(r *fingerprints.Report, browser, client []helloKind, opts CompareOptions) {
 	shuffled := shuffles(fresh(browser))
 	suites := echSuites(browser)
+	if !shuffled && slices.ContainsFunc(suites, func(s string) bool { return slices.Contains(NSSECH, s) }) {
+		suites = append(suites, NSSECH...)
+	}
 	byName := map[string]helloKind{}
 	for _, k := range client {
 		byName[k.name] = k

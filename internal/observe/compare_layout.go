@@ -47,14 +47,12 @@ func (q h2Request) laidOutAs(c h2Request, opts *CompareOptions) h2Request {
 		p.Weight = is.weight
 		f.Priority = &p
 	}
-	if is.header == "" != (was.header == "") {
-		return q
-	}
-	f.Fields = slices.Clone(f.Fields)
-	for i := range f.Fields {
-		if f.Fields[i].Name == "priority" && was.header != is.header {
-			f.Fields[i].Value = is.header
-			opts.relaid = append(opts.relaid, q.history)
+	if was.header != is.header {
+		opts.relaid = append(opts.relaid, q.history)
+		f.Fields = slices.DeleteFunc(slices.Clone(f.Fields), func(x Field) bool { return x.Name == "priority" })
+		// Where the priority is the default one, Firefox sends no field.
+		if i := slices.IndexFunc(c.frame.Fields, func(x Field) bool { return x.Name == "priority" }); i >= 0 && i <= len(f.Fields) {
+			f.Fields = slices.Insert(f.Fields, i, c.frame.Fields[i])
 		}
 	}
 	q.frame = &f
