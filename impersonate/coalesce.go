@@ -22,31 +22,19 @@ type connKey struct {
 	websocket bool   // a connection of its own protocol offer
 }
 
-// habits are a browser family's rules for sharing connections.
+// habits are a profile's rules for sharing connections.
 type habits struct {
-	// anonymousApart keeps requests without credentials on connections of
-	// their own. Chrome: captures/chromium-156-everything, conn-0004; Firefox
-	// does not: captures/firefox-153-everything, conn-0011, /k/fetch-omit.
-	anonymousApart bool
-
-	// frames partitions by whether the frame is cross-site, too (Chrome:
-	// captures/chromium-156-everything, conn-0005 and conn-0007).
-	frames bool
-
-	// coalesce lets an HTTP/2 connection serve other hosts that its
-	// certificate covers and that have its address (both:
-	// captures/*-everything; RFC 9113, section 9.1.1).
-	coalesce bool
+	anonymousApart bool // requests without credentials have their own
+	frames         bool // partitions by whether the frame is cross-site, too
+	coalesce       bool // a connection may serve other hosts
 }
 
 func newHabits(p *fingerprints.Profile) habits {
-	switch p.Browser {
-	case "firefox":
-		return habits{coalesce: true}
-	case "safari":
-		return habits{anonymousApart: true}
-	default:
-		return habits{anonymousApart: true, frames: true, coalesce: true}
+	c := &p.Connections
+	return habits{
+		anonymousApart: c.AnonymousApart,
+		frames:         c.Partition == "frame",
+		coalesce:       c.Coalesce == "address",
 	}
 }
 

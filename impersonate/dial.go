@@ -55,6 +55,9 @@ func (t *Transport) dialOnce(ctx context.Context, key connKey) (*clientConn, err
 		cc.net.Close()
 		return nil, err
 	}
+	if cc.shared {
+		t.stopKeepalive(nc)
+	}
 	return cc, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/guise-http/guise/fingerprints"
 )
 
 const (
@@ -21,10 +23,22 @@ const (
 	maxAddresses = 32
 )
 
-// netDialer makes the TCP connections; Chrome probes idle ones after 45 s
-// (kTCPKeepAliveSeconds in net/socket/tcp_socket).
-var netDialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
-	Enable: true, Idle: 45 * time.Second, Interval: 45 * time.Second}}
+// dialer makes the TCP connections as the profile has them probed.
+func dialer(k *fingerprints.Keepalive) *net.Dialer {
+	if k.Idle == 0 {
+		return &net.Dialer{KeepAlive: -1}
+	}
+	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: time.Duration(k.Idle) * time.Second, Interval: time.Duration(k.Interval) * time.Second}}
+}
+
+// stopKeepalive ends the probes on a connection that has come to speak HTTP/2,
+// where the profile's browser does.
+func (t *Transport) stopKeepalive(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok && t.opts.DialContext == nil && t.profile.Connections.Keepalive.HTTP1Only {
+		_ = tcp.SetKeepAlive(false) // a dead connection will say so itself
+	}
+}
 
 // dialHost connects to a name or an address, and to nothing else.
 func (t *Transport) dialHost(ctx context.Context, host, port string) (net.Conn, error) {
@@ -47,7 +61,7 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	if t.opts.DialContext != nil {
 		nc, err = t.opts.DialContext(ctx, "tcp", addr)
 	} else {
-		nc, err = netDialer.DialContext(untraced{ctx}, "tcp", addr)
+		nc, err = dialer(&t.profile.Connections.Keepalive).DialContext(untraced{ctx}, "tcp", addr)
 	}
 	switch {
 	case err == nil && nc == nil:

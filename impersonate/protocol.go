@@ -68,21 +68,17 @@ func (t *Transport) maxConns(key connKey, sample *clientConn) int {
 	case sample.shared:
 		return 1
 	case key.websocket:
-		return maxWebSockets
+		return t.profile.Connections.WebSockets
 	}
 	return max(1, t.profile.HTTP1.ConnsPerHost)
 }
-
-// maxWebSockets is how many WebSockets one host may have: 255 in Chrome
-// (kMaxSocketsPerGroup of the WebSocket pool), 200 in Firefox in all.
-const maxWebSockets = 200
 
 // maxUnknown is maxConns before the first connection is made: without TLS
 // there is nothing to wait for.
 func (t *Transport) maxUnknown(key connKey) int {
 	switch {
 	case key.websocket:
-		return maxWebSockets
+		return t.profile.Connections.WebSockets
 	case key.scheme == "http":
 		return max(1, t.profile.HTTP1.ConnsPerHost)
 	}

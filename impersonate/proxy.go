@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
-
-	"github.com/guise-http/guise/internal/http1"
 )
 
 // A proxy is where connections go through.
@@ -173,87 +170,6 @@ func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.
 // ticketKey keeps the proxy's TLS tickets apart from the servers'.
 func (p *proxy) ticketKey(key connKey) string {
 	return "proxy|" + strconv.FormatUint(uint64(key.identity), 10) + "|" + p.url
-}
-
-// tunnel opens a tunnel with CONNECT (RFC 9110, section 9.3.6). A proxy that
-// wants other credentials than it got is asked once more.
-func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn, error) {
-	authority := net.JoinHostPort(key.host, key.port)
-	var nc net.Conn
-	for first := true; ; first = false {
-		if nc == nil {
-			var err error
-			if nc, err = t.reachProxy(ctx, p, key); err != nil {
-				return nil, err
-			}
-		}
-		auth := t.proxies.authorization(p, http.MethodConnect, authority)
-		resp, err := http1.Connect(ctx, nc, &http1.Request{
-			Method: http.MethodConnect,
-			Target: authority,
-			Fields: connectFields(t.profile.Browser, authority, t.profile.UserAgent(), auth),
-			HTTP:   &http.Request{Method: http.MethodConnect, Host: authority},
-		})
-		switch {
-		case err != nil:
-			nc.Close()
-			return nil, p.fail(0, orContext(ctx, err))
-		case resp.StatusCode/100 == 2:
-			return nc, nil
-		case resp.StatusCode != http.StatusProxyAuthRequired:
-			nc.Close()
-			return nil, p.fail(resp.StatusCode, errors.New("CONNECT refused"))
-		case !first || !t.proxies.learn(p, resp.Header, auth):
-			nc.Close()
-			return nil, p.fail(resp.StatusCode, ErrProxyAuth)
-		}
-		if resp.Close {
-			nc.Close()
-			nc = nil
-		}
-	}
-}
-
-// connectFields is the header of a browser's CONNECT request. Sources, from
-// memory of them: Chromium's HttpProxyClientSocket and
-// HttpStreamParser (Host, Proxy-Connection, User-Agent, then credentials);
-// Firefox's nsHttpConnection::MakeConnectString (User-Agent, Proxy-Connection,
-// Connection, Host, then credentials); CFNetwork (Host, User-Agent, Connection,
-// Proxy-Connection).
-func connectFields(browser, authority, agent, auth string) []http1.Field {
-	host := http1.Field{Name: "Host", Value: authority}
-	keep := http1.Field{Name: "Proxy-Connection", Value: "keep-alive"}
-	connection := http1.Field{Name: "Connection", Value: "keep-alive"}
-	ua := http1.Field{Name: "User-Agent", Value: agent}
-	var fields []http1.Field
-	switch browser {
-	case "firefox":
-		fields = []http1.Field{ua, keep, connection, host}
-	case "safari":
-		fields = []http1.Field{host, ua, connection, keep}
-	default:
-		fields = []http1.Field{host, keep, ua}
-	}
-	if auth != "" {
-		fields = append(fields, http1.Field{Name: "Proxy-Authorization", Value: auth})
-	}
-	return fields
-}
-
-// dress makes a request's header fit for a plain HTTP proxy: the connection to
-// it is what Proxy-Connection is about in Chrome, and the credentials are its.
-func (p *proxy) dress(fields []http1.Field, c *call) []http1.Field {
-	if c.t.profile.Browser != "firefox" && c.t.profile.Browser != "safari" {
-		for i := range fields {
-			if fields[i].Name == "Connection" {
-				fields[i].Name = "Proxy-Connection"
-			}
-		}
-	}
-	if auth := c.t.proxies.authorization(p, c.method, c.target.scheme+"://"+c.host+c.target.path); auth != "" {
-		fields = append(fields, http1.Field{Name: "Proxy-Authorization", Value: auth})
-	}
-	return fields
 }
 
 // basic is the Basic credentials (RFC 7617).

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// proxyAuths remembers which proxies want Digest credentials (RFC 7616).
-// The others get Basic ones with the first request already.
+// proxyAuths remembers which proxies have asked for credentials, and how: they
+// get some with each further request. A proxy that has not asked gets none.
 type proxyAuths struct {
 	mu    sync.Mutex // guards known and the counts in it
 	known map[string]*challenge
@@ -22,8 +22,11 @@ type proxyAuths struct {
 // maxProxyAuths bounds what is remembered of proxies with changing user names.
 const maxProxyAuths = 1024
 
-// A challenge is a proxy's Digest challenge.
+// A challenge is what a proxy asks for: Basic credentials (RFC 7617) or Digest
+// ones (RFC 7616).
 type challenge struct {
+	basic bool // and nothing else is set
+
 	realm, nonce, opaque string
 	algorithm            string // MD5, SHA-256, or one of them with -sess
 	algorithmSent        bool   // the proxy named it
@@ -40,38 +43,60 @@ func (a *proxyAuths) authorization(p *proxy, method, uri string) string {
 	ch := a.known[p.url]
 	if ch == nil {
 		a.mu.Unlock()
-		return p.basic()
+		return ""
 	}
 	ch.count++
 	use := *ch
 	a.mu.Unlock()
+	if use.basic {
+		return p.basic()
+	}
 	return use.answer(p.user, p.pass, method, uri, newNonce())
 }
 
-// learn takes a 407's challenges in and reports whether asking again makes sense.
+// learn takes a 407's challenges in and reports whether asking again makes
+// sense; sent is the credentials that were refused, "" if there were none.
 func (a *proxyAuths) learn(p *proxy, h http.Header, sent string) bool {
 	if !p.auth {
 		return false
 	}
-	var best *challenge
-	for _, v := range h.Values("Proxy-Authenticate") {
-		if ch := parseDigest(v); ch != nil && (best == nil || strings.HasPrefix(ch.algorithm, "SHA-256")) {
-			best = ch
-		}
-	}
-	if best == nil {
-		return false // Basic was refused already
-	}
-	if strings.HasPrefix(sent, "Digest ") && strings.Contains(sent, `nonce="`+best.nonce+`"`) {
-		return false // the same nonce again: the credentials are wrong
-	}
+	best := strongest(h.Values("Proxy-Authenticate"))
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if best == nil || best.isAnswered(sent) {
+		delete(a.known, p.url) // the credentials are wrong: begin anew
+		return false
+	}
 	if a.known == nil || len(a.known) >= maxProxyAuths {
 		a.known = make(map[string]*challenge)
 	}
 	a.known[p.url] = best
 	return true
+}
+
+// strongest is the challenge that a browser answers; nil if it knows none.
+func strongest(values []string) *challenge {
+	if len(values) == 0 {
+		return &challenge{basic: true} // a sloppy proxy: what else would it want?
+	}
+	var best *challenge
+	for _, v := range values {
+		if ch := parseDigest(v); ch != nil && (best == nil || best.basic || strings.HasPrefix(ch.algorithm, "SHA-256")) {
+			best = ch
+		} else if scheme, _, _ := strings.Cut(strings.TrimSpace(v), " "); best == nil && strings.EqualFold(scheme, "Basic") {
+			best = &challenge{basic: true}
+		}
+	}
+	return best
+}
+
+// isAnswered reports whether sent was an answer to ch already: for Digest, to
+// the same nonce.
+func (ch *challenge) isAnswered(sent string) bool {
+	if ch.basic {
+		return strings.HasPrefix(sent, "Basic ")
+	}
+	return strings.HasPrefix(sent, "Digest ") && strings.Contains(sent, `nonce="`+ch.nonce+`"`)
 }
 
 // parseDigest reads a Digest challenge; nil if v is none that we can answer.

@@ -33,7 +33,7 @@ func (t *Transport) send(c *call) (*http.Response, error) {
 		}
 		again := attempt < maxAttempts && c.mayRepeat(err, reused)
 		if again && c.rewind() == nil {
-			if stop := c.pause(attempt, reused); stop != nil {
+			if stop := c.pause(attempt, reused || errors.Is(err, errLearned)); stop != nil {
 				return nil, c.joined(stop, err)
 			}
 			t.count.retries.Add(1)
@@ -76,7 +76,7 @@ func (c *call) proxyRefused(p *proxy, resp *http.Response) error {
 	resp.Body.Close()
 	c.stopWait()
 	cause := ErrProxyAuth
-	if !c.proxyAsked && c.t.proxies.learn(p, resp.Header, "") {
+	if c.t.proxies.learn(p, resp.Header, c.proxyAuth) && !c.proxyAsked {
 		c.proxyAsked = true
 		cause = errLearned
 	}
@@ -85,7 +85,7 @@ func (c *call) proxyRefused(p *proxy, resp *http.Response) error {
 }
 
 // errLearned says that a proxy's challenge can be answered.
-var errLearned = fmt.Errorf("%w: digest challenge", ErrProxyAuth)
+var errLearned = fmt.Errorf("%w: challenge", ErrProxyAuth)
 
 // maxDiscard is how much of an unwanted response is read so that its
 // connection can be used again.
@@ -193,9 +193,10 @@ func (c *call) rewind() error {
 }
 
 // pause waits before another attempt, a random while so that many requests do
-// not come back together. After a stale connection there is nothing to wait for.
-func (c *call) pause(attempt int, reused bool) error {
-	if attempt == 1 && reused {
+// not come back together. After a stale connection, or a proxy's challenge,
+// there is nothing to wait for.
+func (c *call) pause(attempt int, atOnce bool) error {
+	if attempt == 1 && atOnce {
 		if !c.t.life.isOpen() {
 			return ErrClosed
 		}

@@ -26,7 +26,8 @@ type call struct {
 	body    *requestBody
 	crumbs  bool
 
-	proxyAsked bool // a plain proxy's challenge has been answered
+	proxyAsked bool   // a plain proxy's challenge has been answered
+	proxyAuth  string // the credentials that a plain proxy got last
 
 	wait  *headerWait // bounds the wait for the response header; nil = no bound
 	reply responseBody
