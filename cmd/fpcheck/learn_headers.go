@@ -50,7 +50,7 @@ func (l *learner) learnHeaders() error {
 	}
 	l.learnStorageAccess(steps)
 	steps = telling(steps)
-	wrong, err := l.wrong(steps)
+	wrong, err := l.learnTableHash(steps)
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,30 @@ func (l *learner) learnHeaders() error {
 		l.notes = append(l.notes, fmt.Sprintf("%d things in the captures that no header rule says", wrong))
 	}
 	return nil
+}
+
+// learnTableHash takes the hash of Chromium's header table that explains the
+// captures best, and returns how much is still wrong.
+func (l *learner) learnTableHash(steps []step) (least int, err error) {
+	was := l.p.Headers.TableHash
+	if least, err = l.wrong(steps); err != nil {
+		return 0, err
+	}
+	best := was
+	for _, hash := range []string{"", "superfast"} {
+		l.p.Headers.TableHash = hash
+		wrong, err := l.wrong(steps)
+		if err != nil {
+			return 0, err
+		}
+		if wrong < least {
+			least, best = wrong, hash
+		}
+	}
+	if l.p.Headers.TableHash = best; best != was {
+		l.notes = append(l.notes, "header fields are ordered by another hash than "+l.base+"'s")
+	}
+	return least, nil
 }
 
 // telling are the HTTP/2 requests that show a habit, those behind a redirect
