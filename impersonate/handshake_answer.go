@@ -3,6 +3,7 @@ package impersonate
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -63,7 +64,7 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 
 // noAnswer is the error for a connection that ended before the hello was whole.
 func (hs *clientHandshake) noAnswer(got []byte, err error) error {
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		return err
 	}
 	if len(got) == 0 {
@@ -87,7 +88,7 @@ func (hs *clientHandshake) handleServerHello(body []byte) error {
 		return newAlert(alertDecodeError, "malformed ServerHello")
 	}
 	for _, x := range h.extensions {
-		if !hs.hello.offers(x.id) && !(x.id == extCookie && h.isRetry()) {
+		if !hs.hello.offers(x.id) && (x.id != extCookie || !h.isRetry()) {
 			return newAlert(alertUnsupportedExtension, "server answered extension %d, which was not offered", x.id)
 		}
 	}
@@ -239,7 +240,7 @@ func (hs *clientHandshake) dropPSK(suite uint16) error {
 	if err != nil {
 		return fmt.Errorf("withdraw the session: %w", err)
 	}
-	other := uint16(tls.TLS_AES_256_GCM_SHA384)
+	other := tls.TLS_AES_256_GCM_SHA384
 	if suite == other {
 		other = tls.TLS_AES_128_GCM_SHA256
 	}

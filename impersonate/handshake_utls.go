@@ -95,7 +95,7 @@ func (hs *clientHandshake) explain(err error) error {
 			return &AlertError{Code: uint8(v.Uint()), Remote: true}
 		}
 	}
-	if hs.wire.ended && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+	if hs.wire.ended && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		return errors.New("server closed the connection during the handshake")
 	}
 	return err

@@ -415,7 +415,7 @@ func TestShutdownDuringDial(t *testing.T) {
 				close(late)
 				buf := make([]byte, 1)
 				b.SetReadDeadline(time.Now().Add(2 * time.Second))
-				if _, err := b.Read(buf); err != io.EOF {
+				if _, err := b.Read(buf); !errors.Is(err, io.EOF) {
 					t.Errorf("late connection: %v, want it closed without a byte", err)
 				}
 			}

@@ -31,10 +31,12 @@ func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn
 			Fields: connectFields(t.profile, authority, auth),
 			HTTP:   &http.Request{Method: http.MethodConnect, Host: authority},
 		})
-		switch {
-		case err != nil:
+		if err != nil {
 			nc.Close()
 			return nil, p.fail(0, orContext(ctx, err))
+		}
+		resp.Body.Close() // it is in memory
+		switch {
 		case resp.StatusCode/100 == 2:
 			return nc, nil
 		case resp.StatusCode != http.StatusProxyAuthRequired:

@@ -283,7 +283,6 @@ func (s *testServer) saw() (data []byte, hellos [][]byte) {
 type tapConn struct {
 	net.Conn
 	read []byte
-	done bool
 }
 
 func (c *tapConn) Read(b []byte) (int, error) {

@@ -104,7 +104,7 @@ func (c *tlsConn) Read(b []byte) (int, error) {
 	switch {
 	case err != nil && c.closed.Load():
 		err = net.ErrClosed
-	case err == io.EOF && c.wire.ended:
+	case c.wire.ended && errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF // uTLS takes the end of TCP for close_notify
 	}
 	return n, err
@@ -168,25 +168,25 @@ func (c *tlsConn) Close() error {
 		return net.ErrClosed
 	}
 	if c.writeMu.TryLock() { // else a writer is stuck, and closing frees it
-		c.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
+		c.wire.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
 		c.uconn.CloseWrite()
 		c.shut = true
 		c.writeMu.Unlock()
 	}
-	return c.wire.Conn.Close()
+	return c.wire.Close()
 }
 
 // LocalAddr implements net.Conn.
-func (c *tlsConn) LocalAddr() net.Addr { return c.wire.Conn.LocalAddr() }
+func (c *tlsConn) LocalAddr() net.Addr { return c.wire.LocalAddr() }
 
 // RemoteAddr implements net.Conn.
-func (c *tlsConn) RemoteAddr() net.Addr { return c.wire.Conn.RemoteAddr() }
+func (c *tlsConn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
 
 // SetDeadline implements net.Conn.
-func (c *tlsConn) SetDeadline(t time.Time) error { return c.wire.Conn.SetDeadline(t) }
+func (c *tlsConn) SetDeadline(t time.Time) error { return c.wire.SetDeadline(t) }
 
 // SetReadDeadline implements net.Conn.
-func (c *tlsConn) SetReadDeadline(t time.Time) error { return c.wire.Conn.SetReadDeadline(t) }
+func (c *tlsConn) SetReadDeadline(t time.Time) error { return c.wire.SetReadDeadline(t) }
 
 // SetWriteDeadline implements net.Conn.
-func (c *tlsConn) SetWriteDeadline(t time.Time) error { return c.wire.Conn.SetWriteDeadline(t) }
+func (c *tlsConn) SetWriteDeadline(t time.Time) error { return c.wire.SetWriteDeadline(t) }

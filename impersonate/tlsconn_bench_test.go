@@ -57,7 +57,7 @@ func BenchmarkHandshake(b *testing.B) {
 func cpuTime() int64 {
 	var r syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
-	return (r.Utime.Sec+r.Stime.Sec)*1e6 + int64(r.Utime.Usec+r.Stime.Usec)
+	return (r.Utime.Nano() + r.Stime.Nano()) / 1000
 }
 
 // BenchmarkNewHello is what is drawn and generated for each connection.

@@ -157,7 +157,7 @@ func TestTruncation(t *testing.T) {
 	}
 	defer c.Close()
 	b, err := io.ReadAll(c)
-	if string(b) != "half" || err != io.ErrUnexpectedEOF {
+	if string(b) != "half" || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("read %q, error %v; want half, unexpected EOF", b, err)
 	}
 }

@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -126,7 +127,7 @@ func (w *wireConn) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	n, err := w.Conn.Read(b)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		w.ended = true
 	}
 	return n, err
@@ -147,7 +148,7 @@ func (w *wireConn) watch() error {
 		n, err := w.Conn.Read(w.pending[len(w.pending):cap(w.pending)])
 		w.pending = w.pending[:len(w.pending)+n]
 		if err != nil && n == 0 {
-			w.ended = err == io.EOF
+			w.ended = errors.Is(err, io.EOF)
 			return w.hs.noAnswer(w.pending, err)
 		}
 	}

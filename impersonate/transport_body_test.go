@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -19,7 +20,7 @@ func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	if b = b.detach(); b == nil || src.closed.Load() != 0 {
 		t.Fatal("an untouched body was closed between attempts")
 	}
-	if n, err := late.Read(make([]byte, 1)); n != 0 || err != http.ErrBodyReadAfterClose {
+	if n, err := late.Read(make([]byte, 1)); n != 0 || !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("the upload of the failed attempt took %d bytes of the next one's body: %v", n, err)
 	}
 	late.Close()
@@ -41,7 +42,7 @@ func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	if b.detach() != nil || src.closed.Load() != 1 {
 		t.Errorf("a body that was read: closed %d times", src.closed.Load())
 	}
-	if _, err := b.Read(make([]byte, 1)); err != http.ErrBodyReadAfterClose {
+	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("read after close: %v", err)
 	}
 }
@@ -54,7 +55,7 @@ func TestPauseEndsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := tr.newCall(newRequest(t, "GET", "https://a.test", "", nil))
+		c, err := tr.newCall(newRequest(t, "GET", "https://a.test", "", nil), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +65,7 @@ func TestPauseEndsAtOnce(t *testing.T) {
 		}
 		start = time.Now()
 		time.AfterFunc(time.Millisecond, func() { tr.CloseNow() })
-		if err := c.pause(2, false); err != ErrClosed || time.Since(start) > 2*time.Millisecond {
+		if err := c.pause(2, false); !errors.Is(err, ErrClosed) || time.Since(start) > 2*time.Millisecond {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		if err := c.pause(1, true); err != ErrClosed {

@@ -2,7 +2,6 @@ package impersonate
 
 import (
 	"crypto/rand"
-	"io"
 	"sync"
 )
 
@@ -57,7 +56,7 @@ func (w *webSocket) sayGoodbyeLocked() {
 	rand.Read(frame[2:6])
 	frame[6] ^= frame[2]
 	frame[7] ^= frame[3]
-	io.Writer(w.w).Write(frame[:]) // if it fails, the caller's reader will notice
+	_, _ = w.w.Write(frame[:]) // if it fails, the caller's reader will notice
 }
 
 // A frameTracker follows the frames of one direction of a WebSocket
