@@ -168,7 +168,7 @@ func (c *tlsConn) Close() error {
 		return net.ErrClosed
 	}
 	if c.writeMu.TryLock() { // else a writer is stuck, and closing frees it
-		c.wire.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
+		c.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
 		c.uconn.CloseWrite()
 		c.shut = true
 		c.writeMu.Unlock()
@@ -189,4 +189,4 @@ func (c *tlsConn) SetDeadline(t time.Time) error { return c.wire.SetDeadline(t) 
 func (c *tlsConn) SetReadDeadline(t time.Time) error { return c.wire.SetReadDeadline(t) }
 
 // SetWriteDeadline implements net.Conn.
-func (c *tlsConn) SetWriteDeadline(t time.Time) error { return c.wire.SetWriteDeadline(t) }
+func (c *tlsConn) SetWriteDeadline(t time.Time) error { return c.wire.Conn.SetWriteDeadline(t) }

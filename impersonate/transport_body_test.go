@@ -68,7 +68,7 @@ func TestPauseEndsAtOnce(t *testing.T) {
 		if err := c.pause(2, false); !errors.Is(err, ErrClosed) || time.Since(start) > 2*time.Millisecond {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
-		if err := c.pause(1, true); err != ErrClosed {
+		if err := c.pause(1, true); !errors.Is(err, ErrClosed) {
 			t.Errorf("a stale connection is no reason to go on: %v", err)
 		}
 		synctest.Wait()
