@@ -9,23 +9,57 @@ import (
 	"github.com/guise-http/guise/internal/observe"
 )
 
-// TestLearnReplays: a profile that is learned from a capture, on the base of
-// another release, replays equal to the capture.
+// TestLearnReplays: a profile that is learned from captures, on the base of
+// another release, replays equal to each of them.
 func TestLearnReplays(t *testing.T) {
-	for _, tt := range []struct{ capture, base string }{
-		{"chromium-143", "chrome-131"}, {"chromium-156", "chrome-143"}, {"chromium-156", "chrome-131"}, {"firefox-153", "firefox-135"},
+	for _, tt := range []struct{ captures, base string }{
+		{"chromium-143", "chrome-131"}, {"firefox-153", "firefox-135"}, {"chromium-156", "chrome-131"},
+		{"chromium-156 chromium-156-everything chromium-156-http1", "chrome-143"},
+		{"firefox-153 firefox-153-everything firefox-153-http1", "firefox-151"},
 	} {
-		file := filepath.Join(t.TempDir(), "profile.json")
-		source := filepath.Join("../../testdata/captures", tt.capture+".json")
-		var out, errs strings.Builder
-		if code := run(t.Context(), []string{"learn", source, "-o", file, "--base", tt.base}, &out, &errs); code != exitSame {
-			t.Errorf("learn %s on %s: exit %d: %s", tt.capture, tt.base, code, errs.String())
+		learnAndReplay(t, strings.Fields(tt.captures), tt.base)
+	}
+}
+
+// learnAndReplay learns a profile from captures and verifies it against each.
+func learnAndReplay(t *testing.T, captures []string, base string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "profile.json")
+	var out, errs strings.Builder
+	if code := run(t.Context(), append(append([]string{"learn"}, captures...), "-o", file, "--base", base), &out, &errs); code != exitSame {
+		t.Errorf("learn %v on %s: exit %d: %s", captures, base, code, errs.String())
+		return
+	}
+	for _, c := range captures {
+		out.Reset()
+		if code := run(t.Context(), []string{"verify", "--profile-file", file, "--capture", c}, &out, &errs); code != exitSame {
+			t.Errorf("learned on %s it does not replay %s: exit %d\n%s%s", base, c, code, out.String(), errs.String())
+		}
+	}
+}
+
+// TestCaptureLearnReplay goes the whole way with the browsers of this machine:
+// nothing that is in the repository is compared with.
+func TestCaptureLearnReplay(t *testing.T) {
+	if os.Getenv("GUISE_BROWSERS") == "" {
+		t.Skip("set GUISE_BROWSERS=1 to start real browsers: it takes a minute, Xvfb, and port 443 for Firefox")
+	}
+	for _, tt := range []struct{ path, base string }{{"/usr/bin/chromium", "chrome-143"}, {"/usr/bin/firefox-esr", "firefox-151"}} {
+		if !isFile(tt.path) {
+			t.Errorf("%s is not installed", tt.path)
 			continue
 		}
-		out.Reset()
-		if code := run(t.Context(), []string{"verify", "--profile-file", file, "--capture", source}, &out, &errs); code != exitSame {
-			t.Errorf("%s learned on %s does not replay: exit %d\n%s%s", tt.capture, tt.base, code, out.String(), errs.String())
+		dir := t.TempDir()
+		var out, errs strings.Builder
+		if code := run(t.Context(), []string{"capture", "--browser", tt.path, "-o", dir}, &out, &errs); code != exitSame {
+			t.Errorf("capture %s: exit %d: %s", tt.path, code, errs.String())
+			continue
 		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		if err != nil || len(files) != len(rounds) {
+			t.Errorf("%s: %d captures, %v", tt.path, len(files), err)
+		}
+		learnAndReplay(t, files, tt.base)
 	}
 }
 

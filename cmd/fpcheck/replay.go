@@ -339,7 +339,11 @@ func (s *step) options(document *url.URL) session.FetchOptions {
 	if dest == fingerprints.Image && o.Priority == "" && o.Kind == "" {
 		// Chromium raises what the layout shows and lowers what it does not
 		// (captures/chromium-156: cross.png, bg.png); a session has no layout.
+		// The weight is what counts: it was chosen after the field was.
 		o.Priority = map[string]string{"u=1, i": "high", "i": "low"}[s.value("priority")]
+		if s.frame != nil && s.frame.Priority != nil && s.frame.Priority.Weight == 220 {
+			o.Priority = "high"
+		}
 	}
 	o.Kind = cmp.Or(o.Kind, map[bool]string{true: "typed"}[dest == fingerprints.Document && s.value("sec-fetch-site") == "none"])
 	return o

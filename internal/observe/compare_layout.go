@@ -34,11 +34,12 @@ func (q *h2Request) imagePriority() (imagePriority, bool) {
 }
 
 // laidOutAs returns the browser's request with the priority of c, if both are
-// for an image and the browser gave other images that one.
+// for an image and the browser gave other images that one, or this one the
+// weight behind another field.
 func (q h2Request) laidOutAs(c h2Request, opts *CompareOptions) h2Request {
 	was, ok := q.imagePriority()
 	is, ok2 := c.imagePriority()
-	if !ok || !ok2 || was == is || !opts.images[is] || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
+	if !ok || !ok2 || was == is || !opts.images[is] && was.weight != is.weight || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
 		return q
 	}
 	f := *q.frame
