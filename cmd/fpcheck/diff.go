@@ -88,7 +88,7 @@ func (s subject) look() (fingerprints.Look, fingerprints.DiffOptions, error) {
 			look.Hello = h
 		}
 		opts.Shuffled = opts.Shuffled || !slices.Equal(withoutGREASE(h.Order()), withoutGREASE(look.Hello.Order()))
-		if look.Preface == nil && t.IsHTTP2() {
+		if look.Preface == nil && t.Asked() {
 			p := t.Preface()
 			look.Preface = &p
 		}

@@ -11,7 +11,7 @@ import (
 // learnHTTP2 takes how a connection begins, how fields are represented and how
 // much a DATA frame carries.
 func (l *learner) learnHTTP2() {
-	i := slices.IndexFunc(l.conns, (*observe.Transcript).IsHTTP2) // newLearner saw one
+	i := slices.IndexFunc(l.conns, (*observe.Transcript).Asked) // newLearner saw one
 	t, h := l.conns[i], &l.p.HTTP2
 	preface := t.Preface()
 	h.Settings, h.WindowUpdate, h.PseudoOrder = preface.Settings, preface.WindowUpdate, preface.Pseudo

@@ -314,7 +314,7 @@ func (d *verdict) describe(list []*observe.Transcript) {
 		return
 	}
 	t := list[0]
-	if i := slices.IndexFunc(list, (*observe.Transcript).IsHTTP2); i >= 0 {
+	if i := slices.IndexFunc(list, (*observe.Transcript).Asked); i >= 0 {
 		t = list[i]
 		p := t.Preface()
 		d.Akamai = p.Akamai()

@@ -10,10 +10,10 @@ import (
 	"github.com/guise-http/guise/fingerprints"
 )
 
-// comparePrefaces compares how an HTTP/2 connection begins: the first of each.
+// comparePrefaces compares how an HTTP/2 connection begins: the first of each with a request.
 func comparePrefaces(r *fingerprints.Report, browser, client []*Transcript) {
 	first := func(list []*Transcript) *Transcript {
-		if i := slices.IndexFunc(list, (*Transcript).IsHTTP2); i >= 0 {
+		if i := slices.IndexFunc(list, (*Transcript).Asked); i >= 0 {
 			return list[i]
 		}
 		return nil

@@ -3,6 +3,7 @@ package observe
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,12 @@ func (t *Transcript) Hello() (*fingerprints.ClientHello, error) {
 
 // IsHTTP2 reports whether the client spoke HTTP/2 on the connection.
 func (t *Transcript) IsHTTP2() bool { return len(t.Frames) > 0 }
+
+// Asked reports whether the client sent an HTTP/2 request on the connection.
+// Browsers open some in advance and close them unused.
+func (t *Transcript) Asked() bool {
+	return slices.ContainsFunc(t.Frames, func(f *Frame) bool { return f.Type == "HEADERS" })
+}
 
 // Preface returns what an HTTP/2 fingerprint is made of.
 func (t *Transcript) Preface() fingerprints.H2Preface {
