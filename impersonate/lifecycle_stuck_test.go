@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -63,28 +64,33 @@ func TestStubbornUploadDoesNotHoldTheEnd(t *testing.T) {
 // L21: a server that has stopped reading holds up neither a cancel nor the end.
 func TestWriteBlockedPeer(t *testing.T) {
 	cfg, srv := secureConfig(t, "h2")
+	cfg.SessionTicketsDisabled = true // nobody reads behind the handshake
 	for _, how := range []string{"cancel", "Shutdown", "CloseNow"} {
 		t.Run(how, func(t *testing.T) {
-			stop := make(chan struct{})
-			defer close(stop)
-			addr := serveScript(t, cfg, func(_ int, c net.Conn) {
-				// SETTINGS with a window that never closes, then silence.
-				buf := make([]byte, 1024)
-				c.Read(buf)
+			client, server := net.Pipe() // no buffers: whoever writes waits for the reader
+			defer server.Close()
+			deaf := make(chan struct{})
+			go func() {
+				// SETTINGS with a window that never closes; of the upload it reads
+				// the beginning.
+				c := tls.Server(server, cfg)
 				c.Write([]byte{0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff})
 				c.Write([]byte{0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0})
-				<-stop
+				io.CopyN(io.Discard, c, 100<<10)
+				close(deaf)
+			}()
+			tr := newTransport(t, srv, func(o *Options) {
+				o.DialContext = func(context.Context, string, string) (net.Conn, error) { return client, nil }
 			})
-			tr := newTransport(t, srv, nil)
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			result := make(chan error, 1)
 			go func() {
-				req, _ := http.NewRequestWithContext(ctx, "POST", "https://"+addr, io.LimitReader(zeros{}, 1<<30))
+				req, _ := http.NewRequestWithContext(ctx, "POST", srv.URL, io.LimitReader(zeros{}, 1<<30))
 				_, err := tr.RoundTrip(req)
 				result <- err
 			}()
-			time.Sleep(150 * time.Millisecond) // the socket's buffers fill up
+			<-deaf
 			start := time.Now()
 			switch how {
 			case "cancel":

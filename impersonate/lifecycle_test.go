@@ -187,7 +187,7 @@ func TestShutdownLetsTransfersFinish(t *testing.T) {
 			select {
 			case err := <-done:
 				t.Fatalf("Shutdown returned before the transfers had ended: %v", err)
-			case <-time.After(20 * time.Millisecond):
+			default: // and if it should return now, the transfers break off
 			}
 			close(release)
 			if err := <-done; err != nil {
@@ -209,11 +209,13 @@ func TestShutdownLetsTransfersFinish(t *testing.T) {
 func TestShutdownForces(t *testing.T) {
 	for _, h2 := range []bool{true, false} {
 		t.Run(fmt.Sprint("h2=", h2), func(t *testing.T) {
-			stop := make(chan struct{})
+			stop, arrived := make(chan struct{}), make(chan struct{})
 			srv := newServer(t, h2, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/header" {
 					w.Write([]byte("x"))
 					w.(http.Flusher).Flush()
+				} else {
+					arrived <- struct{}{}
 				}
 				<-stop
 			})
@@ -241,8 +243,8 @@ func TestShutdownForces(t *testing.T) {
 					headers <- err
 				}()
 			}
-			waitFor(t, func() bool { return tr.Stats().Attempts == 5 })
-			time.Sleep(20 * time.Millisecond) // let the last two be written
+			<-arrived
+			<-arrived
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			start := time.Now()
@@ -290,7 +292,7 @@ func TestReceivedBodyOutlivesTheTransport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // END_STREAM arrives
+	waitFor(t, func() bool { return tr.pool.Stats().Idle == 1 }) // END_STREAM is there
 	if err := tr.Shutdown(t.Context()); err != nil {
 		t.Fatalf("Shutdown: %v", err)
 	}
@@ -371,27 +373,39 @@ func TestQueuedRequestsAreRefused(t *testing.T) {
 
 // L12
 func TestShutdownDuringDial(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	late := make(chan struct{})
+	arrived, late := make(chan struct{}, 8), make(chan struct{})
+	silent := serveScript(t, nil, func(_ int, c net.Conn) { // listens, says nothing
+		c.Read(make([]byte, 1))
+		arrived <- struct{}{}
+		io.Copy(io.Discard, c)
+	})
 	a, b := net.Pipe()
 	defer b.Close()
 	cases := map[string]func(o *Options){
 		"lookup": func(o *Options) {
-			o.LookupNetIP = lookupFunc(func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() })
+			o.LookupNetIP = lookupFunc(func(ctx context.Context, _, _ string) error {
+				arrived <- struct{}{}
+				<-ctx.Done()
+				return ctx.Err()
+			})
 		},
 		"TCP": func(o *Options) {
-			o.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+			o.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				arrived <- struct{}{}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
 		},
 		"late": func(o *Options) { // a dialler that does not listen
-			o.DialContext = func(context.Context, string, string) (net.Conn, error) { <-late; return a, nil }
+			o.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				arrived <- struct{}{}
+				<-late
+				return a, nil
+			}
 		},
-		"proxy CONNECT": func(o *Options) { o.Proxy = "http://" + silent.Addr().String() },
-		"SOCKS5":        func(o *Options) { o.Proxy = "socks5://" + silent.Addr().String() },
-		"HTTPS proxy":   func(o *Options) { o.Proxy = "https://" + silent.Addr().String() },
+		"proxy CONNECT": func(o *Options) { o.Proxy = "http://" + silent },
+		"SOCKS5":        func(o *Options) { o.Proxy = "socks5://" + silent },
+		"HTTPS proxy":   func(o *Options) { o.Proxy = "https://" + silent },
 		"TLS":           func(o *Options) {},
 	}
 	for name, change := range cases {
@@ -399,11 +413,10 @@ func TestShutdownDuringDial(t *testing.T) {
 			tr := newTransport(t, nil, change)
 			result := make(chan error, 1)
 			go func() {
-				_, err := get(t, tr, context.Background(), "https://"+silent.Addr().String()+"/")
+				_, err := get(t, tr, context.Background(), "https://"+silent+"/")
 				result <- err
 			}()
-			waitFor(t, func() bool { return tr.Stats().Dials == 1 })
-			time.Sleep(10 * time.Millisecond)
+			<-arrived
 			start := time.Now()
 			done := make(chan error, 1)
 			go func() { done <- tr.Shutdown(context.Background()) }()
@@ -451,8 +464,8 @@ func TestCloseIsIdempotentAndEscalates(t *testing.T) {
 		t.Errorf("state %v", tr.State())
 	}
 
-	stop := make(chan struct{})
-	srv := newServer(t, true, func(http.ResponseWriter, *http.Request) { <-stop })
+	stop, arrived := make(chan struct{}), make(chan struct{})
+	srv := newServer(t, true, func(http.ResponseWriter, *http.Request) { close(arrived); <-stop })
 	defer close(stop)
 	tr = newTransport(t, srv, nil)
 	result := make(chan error, 1)
@@ -460,8 +473,7 @@ func TestCloseIsIdempotentAndEscalates(t *testing.T) {
 		_, err := get(t, tr, context.Background(), srv.URL)
 		result <- err
 	}()
-	waitFor(t, func() bool { return tr.Stats().Attempts == 1 })
-	time.Sleep(10 * time.Millisecond)
+	<-arrived
 	patient := make(chan error, 1)
 	go func() { patient <- tr.Shutdown(context.Background()) }()
 	<-tr.Closing()

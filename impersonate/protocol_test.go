@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -143,17 +145,26 @@ func TestTimeouts(t *testing.T) {
 
 // The header bound does not touch a body that comes slowly.
 func TestHeaderTimeoutLeavesTheBody(t *testing.T) {
-	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
-		for range 4 {
-			io.WriteString(w, "x")
-			w.(http.Flusher).Flush()
-			time.Sleep(30 * time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			http.ReadRequest(bufio.NewReader(server))
+			io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+			for range 4 {
+				time.Sleep(30 * time.Second) // the bubble's time
+				io.WriteString(server, "x")
+			}
+		}()
+		tr := newTransport(t, nil, func(o *Options) {
+			o.ResponseHeaderTimeout = 50 * time.Second
+			o.DialContext = func(context.Context, string, string) (net.Conn, error) { return client, nil }
+		})
+		defer tr.CloseNow()
+		if _, body := do(t, tr, "GET", "http://a.test", nil); body != "xxxx" {
+			t.Errorf("body %q", body)
 		}
 	})
-	tr := newTransport(t, srv, func(o *Options) { o.ResponseHeaderTimeout = 50 * time.Millisecond })
-	if _, body := do(t, tr, "GET", srv.URL, nil); body != "xxxx" {
-		t.Errorf("body %q", body)
-	}
 }
 
 // F19: the caller's context ends a request at once, in every phase.

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -163,7 +162,7 @@ func TestPostOnConnectionThatIsGone(t *testing.T) {
 	})
 	tr := newTransport(t, nil, nil)
 	do(t, tr, "POST", "http://"+addr, strings.NewReader("one!"))
-	time.Sleep(20 * time.Millisecond)
+	waitFor(t, func() bool { return tr.pool.Stats().Conns == 0 }) // the end is there
 	if _, body := do(t, tr, "POST", "http://"+addr, io.MultiReader(strings.NewReader("two!"))); body != "two!" {
 		t.Errorf("got %q", body)
 	}
@@ -280,7 +279,6 @@ func TestNoRetryWhileClosing(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- tr.Shutdown(context.Background()) }()
 			<-tr.Closing()
-			time.Sleep(10 * time.Millisecond)
 			close(closing)
 			wantClosed(t, <-result, true)
 			if err := <-done; err != nil {
@@ -307,7 +305,7 @@ func TestCloseEndsBackoff(t *testing.T) {
 		result <- err
 	}()
 	<-refused
-	time.Sleep(5 * time.Millisecond) // the first pause is 25 ms or more
+	waitFor(t, func() bool { return tr.pool.Stats().Idle == 1 }) // the first pause is 25 ms or more
 	if err := tr.Shutdown(context.Background()); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 )
 
 // socksServer is a SOCKS proxy that remembers what it was asked for.
@@ -133,9 +132,9 @@ func TestSOCKSTruncatedReplies(t *testing.T) {
 	full := []byte{5, 2, 1, 0, 5, 0, 0, 3, 4, 'a', 'd', 'd', 'r', 0, 80}
 	for n := range full {
 		addr := serveScript(t, nil, func(_ int, c net.Conn) {
-			go io.Copy(io.Discard, c)
 			c.Write(full[:n])
-			time.Sleep(time.Millisecond)
+			c.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, c)
 		})
 		tr := newTransport(t, nil, func(o *Options) { o.Proxy = "socks5://u:p@" + addr })
 		_, err := get(t, tr, t.Context(), "http://a.test")
