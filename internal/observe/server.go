@@ -188,21 +188,6 @@ func (s *Server) Transcripts() []*Transcript {
 	return list
 }
 
-// Forget drops the transcripts of ended connections.
-func (s *Server) Forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var running []*recording
-	for _, r := range s.kept {
-		for _, c := range s.conns {
-			if c == r {
-				running = append(running, r)
-			}
-		}
-	}
-	s.kept = running
-}
-
 // acceptLoop serves each connection in its own goroutine.
 func (s *Server) acceptLoop() {
 	for {
