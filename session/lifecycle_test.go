@@ -798,3 +798,28 @@ func TestDrainedBodiesCountAsWhole(t *testing.T) {
 		})
 	}
 }
+
+// L24: Close comes back when OnState was told of the end, however long that
+// takes. (While it is being told of Closing a call may be its own, and does not wait.)
+func TestCloseWaitsForOnState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told atomic.Int32
+		s, f := newFake(t, Options{OnState: func(_, to State) {
+			if to == Closed {
+				time.Sleep(time.Second)
+			}
+			told.Add(1)
+		}}, nil)
+		f.hook = func() { time.Sleep(time.Second) }
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := s.Close(); err != nil || told.Load() != 2 {
+					t.Errorf("Close returned %v, OnState called %d times", err, told.Load())
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+		wg.Wait()
+	})
+}

@@ -456,3 +456,74 @@ func TestRealCancel(t *testing.T) {
 		resp.Body.Close()
 	})
 }
+
+// readerFunc is a request body made of a func.
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// L20 on the real floor: CloseNow from the caller's dialer and from a request
+// body's Read does not wait for itself.
+func TestRealCloseNowFromCallerCode(t *testing.T) {
+	var s *Session
+	s, err := New(&Options{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		s.CloseNow()
+		return nil, errors.New("closed meanwhile")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	_, err = s.Get(t.Context(), "https://127.0.0.1/")
+	wantClosed(t, err, NotSent)
+	if d := time.Since(start); d > 2*time.Second {
+		t.Errorf("from the dialer: %v", d)
+	}
+	bothProtocols(t, func(t *testing.T, h2 bool) {
+		s, srv := newReal(t, h2, Options{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+		start := time.Now()
+		n := 0
+		_, err := s.Post(t.Context(), srv.URL, "text/plain", readerFunc(func(p []byte) (int, error) {
+			if n++; n == 3 {
+				s.CloseNow()
+			}
+			return len(p), nil
+		}))
+		wantClosed(t, err, MaybeProcessed)
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("from the body: %v", d)
+		}
+	})
+}
+
+// R04: once a response is there, the request is the caller's again.
+func TestRealRequestIsTheCallersAgain(t *testing.T) {
+	bothProtocols(t, func(t *testing.T, h2 bool) {
+		s, srv := newReal(t, h2, Options{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(w).EnableFullDuplex() //nolint:errcheck // HTTP/2 has it
+			w.WriteHeader(200)
+			w.(http.Flusher).Flush()
+			io.Copy(w, r.Body)
+		}))
+		for _, do := range []func(*http.Request) (*http.Response, error){s.Do, s.RoundTrip} {
+			pr, pw := io.Pipe()
+			req := newReq(t, "POST", srv.URL, nil)
+			req.Body, req.ContentLength = pr, -1
+			go pw.Write([]byte("first")) //nolint:errcheck // the server sees it
+			resp, err := do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("X-Late", "1")
+			req.Header["User-Agent"] = nil
+			req.URL.Path = "/elsewhere"
+			req.Method = "DELETE"
+			pw.Write([]byte(" second"))
+			pw.Close()
+			if b, err := io.ReadAll(resp.Body); string(b) != "first second" || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
+			resp.Body.Close()
+		}
+	})
+}

@@ -396,6 +396,23 @@ func TestReferrerPolicy(t *testing.T) {
 	}
 }
 
+// A redirect's own Referrer-Policy counts from its hop on.
+func TestRedirectReferrerPolicy(t *testing.T) {
+	s, f := newFake(t, Options{}, func(r *http.Request) fakeAnswer {
+		if r.URL.Path == "/1" {
+			return fakeAnswer{status: 302, header: http.Header{"Location": {"/2"}, "Referrer-Policy": {"no-referrer"}}}
+		}
+		return fakeAnswer{}
+	})
+	defer s.CloseNow()
+	nav("https://a.test/", "https://a.test/1")(t, s)
+	for n, want := range []string{"", "https://a.test/", ""} {
+		if i, _ := impersonate.RequestInfoFrom(f.requests[n].Context()); i.Referer != want {
+			t.Errorf("request %d: Referer %q, want %q", n, i.Referer, want)
+		}
+	}
+}
+
 // A Tab's documents: typed, link, reload, downloads and bodiless answers.
 func TestTabDocument(t *testing.T) {
 	s, f := newFake(t, Options{}, func(r *http.Request) fakeAnswer {
@@ -480,6 +497,8 @@ func TestClientHints(t *testing.T) {
 	do(both, image("https://a.test/i"))
 	do("", image("https://b.test/i")) // not b's to know, and not for an image to ask
 	do("", navigate("https://b.test/"))
+	do(both, navigate("https://a.test/2"))
+	do("", image("https://b.test/i")) // b asked as a document; in a's page it is not told
 	do("", navigate("http://c.test/"))
 	do("", navigate("http://c.test/"))
 	answer = http.Header{"Accept-Ch": {""}}
