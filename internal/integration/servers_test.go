@@ -138,6 +138,7 @@ func (s server) start(t *testing.T, ca *authority, backend string) int {
 	cmd := exec.Command(path, s.args(p)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 100 * time.Millisecond // squid's helpers outlive it and hold the pipe
 	cmd.Env = append(os.Environ(), "HOME="+p.dir, "XDG_DATA_HOME="+p.dir, "XDG_CONFIG_HOME="+p.dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
