@@ -6,53 +6,47 @@ import (
 	"github.com/guise-http/guise/fingerprints"
 )
 
-// habits are what browsers do differently above the wire.
+// habits are a profile's ways above the wire, in the form that a request asks
+// for them; fingerprints.Pages says what each means.
 type habits struct {
-	// originAlways sends Origin with every CORS subresource, to the own origin
-	// too: captures/chromium-156-everything, /k/script-module.js; Firefox does
-	// not: captures/firefox-153-everything.
-	originAlways bool
+	originAlways bool // CORS subresources say Origin to the own origin, too
 
-	// laxUnset treats a cookie without SameSite as Lax, but lets it pass on a
-	// cross-site POST while it is younger than two minutes (Chromium's
-	// "Lax-allow-unsafe"). Else it is None.
-	laxUnset bool
+	laxUnset bool          // a cookie without SameSite is Lax; else it is None
+	laxGrace time.Duration // so young it still passes on a POST from another site
 
-	// partitions keeps third parties' cookies apart by the tab's site (Firefox:
-	// all; Chromium: those with the attribute Partitioned). If false, third
-	// parties get no cookies (Safari).
+	// partitions keeps third parties' cookies apart by the tab's site:
+	// partitionAll all, else those with the attribute Partitioned. If false,
+	// third parties get no cookies.
 	partitions   bool
 	partitionAll bool
 
-	// storageAccess sends Sec-Fetch-Storage-Access.
-	storageAccess bool
+	storageAccess bool // sends Sec-Fetch-Storage-Access
 
-	// reloadKeepsReferrer makes location.reload() repeat the Referer of the
-	// navigation (Firefox); else it is the document itself:
-	// captures/*-everything, step=7.
-	reloadKeepsReferrer bool
+	reloadKeepsReferrer bool // location.reload() repeats the navigation's Referer
 
 	geckoForms bool // the boundary of multipart/form-data is Gecko's, not WebKit's
 
-	preflightMax time.Duration // the longest time a preflight is remembered
-
-	// preflightForgets is whether a preflight counts once if the server does
-	// not say for how long: Firefox asks again after 1.8 s,
-	// captures/firefox-153, conn-0028; Chromium 1.5 s later does not.
-	preflightForgets bool
+	preflightMax     time.Duration // the longest time a preflight is remembered
+	preflightDefault time.Duration // for how long if the server does not say; 0 = for one request
+	preflightForgets bool          // preflightDefault is 0
 }
 
 func habitsOf(p *fingerprints.Profile) habits {
-	h := habits{preflightMax: 10 * time.Minute}
-	switch p.Browser {
-	case "chrome", "chromium", "edge":
-		h = habits{originAlways: true, laxUnset: true, partitions: true, preflightMax: 2 * time.Hour}
-	case "firefox":
-		h = habits{partitions: true, partitionAll: true, geckoForms: true, reloadKeepsReferrer: true, preflightMax: 24 * time.Hour, preflightForgets: true}
+	g := &p.Pages
+	return habits{
+		originAlways:        g.OriginAlways,
+		laxUnset:            g.Cookies.Unset == "lax",
+		laxGrace:            time.Duration(g.Cookies.UnsetGrace) * time.Second,
+		partitions:          g.Cookies.ThirdParties != "blocked",
+		partitionAll:        g.Cookies.ThirdParties == "apart",
+		reloadKeepsReferrer: g.ReloadKeepsReferrer,
+		geckoForms:          g.FormBoundary == "gecko",
+		preflightMax:        time.Duration(g.Preflight.MaxAge) * time.Second,
+		preflightDefault:    time.Duration(g.Preflight.DefaultAge) * time.Second,
+		preflightForgets:    g.Preflight.DefaultAge == 0,
+		// A list may name the place in which a later release sends it.
+		storageAccess: len(p.Headers.Values["sec-fetch-storage-access"]) > 0,
 	}
-	// A list may name the place in which a later release sends it.
-	h.storageAccess = len(p.Headers.Values["sec-fetch-storage-access"]) > 0
-	return h
 }
 
 // originOn reports whether a CORS request to the page's own origin carries Origin.
