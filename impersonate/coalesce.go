@@ -2,7 +2,6 @@ package impersonate
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -211,8 +210,7 @@ func (t *Transport) misdirected(c *call, resp *http.Response) *http.Response {
 	if !t.life.isOpen() || c.rewind() != nil {
 		return resp
 	}
-	io.Copy(io.Discard, io.LimitReader(resp.Body, maxDiscard))
-	resp.Body.Close()
+	discard(resp)
 	c.stopWait()
 	t.owners.set(c.key, owner{})
 	t.count.retries.Add(1)

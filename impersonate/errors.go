@@ -97,6 +97,15 @@ type OptionError struct {
 func (e *OptionError) Error() string { return "impersonate: option " + e.Field + ": " + e.Err.Error() }
 func (e *OptionError) Unwrap() error { return e.Err }
 
+// optionError blames field for err, unless err names a field itself.
+func optionError(field string, err error) error {
+	var oe *OptionError
+	if errors.As(err, &oe) {
+		return oe
+	}
+	return &OptionError{Field: field, Err: err}
+}
+
 // A ProxyError is a proxy's refusal, or an answer of it that makes no sense.
 type ProxyError struct {
 	Proxy  string // scheme and address, without credentials

@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -79,6 +82,29 @@ type Options struct {
 	// requests that are sent again, at level debug.
 	Logger *slog.Logger
 }
+
+// checkLocale refuses what cannot stand in Accept-Language (RFC 9110, section 12.5.4).
+func checkLocale(locale string) error {
+	bad := func(reason string) error {
+		return &OptionError{Field: "Locale", Err: errors.New(reason)}
+	}
+	if len(locale) > maxLocale {
+		return bad("longer than " + strconv.Itoa(maxLocale) + " bytes")
+	}
+	if i := strings.IndexFunc(locale, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-*,;=. ", c)
+	}); i >= 0 {
+		return bad("has the byte " + strconv.QuoteRune(rune(locale[i])))
+	}
+	for lang := range strings.SplitSeq(locale, ",") {
+		if tag, _, _ := strings.Cut(lang, ";"); strings.TrimSpace(tag) == "" && locale != "" {
+			return bad("has an empty language")
+		}
+	}
+	return nil
+}
+
+const maxLocale = 1 << 10
 
 // bound gives the default for a zero duration and 0 (no bound) for a negative one.
 func bound(d, def time.Duration) time.Duration { return max(0, cmp.Or(d, def)) }

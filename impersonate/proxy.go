@@ -38,7 +38,11 @@ func parseProxy(raw string) (*proxy, error) {
 	}
 	p := &proxy{scheme: u.Scheme}
 	standard := standardProxyPort[u.Scheme]
-	if standard == "" {
+	switch {
+	case standard == "" && u.Opaque != "":
+		// user:password@host without a scheme: what seems to be one is the user.
+		return nil, errors.New("not a URL with one of the schemes http, https, socks4a, socks5, socks5h")
+	case standard == "":
 		return nil, fmt.Errorf("scheme %q is none of http, https, socks4a, socks5, socks5h", u.Scheme)
 	}
 	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {

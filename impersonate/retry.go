@@ -72,8 +72,7 @@ func (t *Transport) attempt(c *call) (resp *http.Response, reused bool, err erro
 // proxyRefused makes an error of a proxy's 407, which is not the server's
 // answer. With errLearned inside, asking again makes sense.
 func (c *call) proxyRefused(p *proxy, resp *http.Response) error {
-	io.Copy(io.Discard, io.LimitReader(resp.Body, maxDiscard))
-	resp.Body.Close()
+	discard(resp)
 	c.stopWait()
 	cause := ErrProxyAuth
 	if c.t.proxies.learn(p, resp.Header, c.proxyAuth) && !c.proxyAsked {
@@ -87,9 +86,19 @@ func (c *call) proxyRefused(p *proxy, resp *http.Response) error {
 // errLearned says that a proxy's challenge can be answered.
 var errLearned = fmt.Errorf("%w: challenge", ErrProxyAuth)
 
-// maxDiscard is how much of an unwanted response is read so that its
-// connection can be used again.
-const maxDiscard = 4 << 10
+// Bounds on the reading of an unwanted response, which lets its connection be
+// used again: how much of it, and how long, as a body may never come.
+const (
+	maxDiscard  = 4 << 10
+	discardWait = 100 * time.Millisecond
+)
+
+func discard(resp *http.Response) {
+	late := time.AfterFunc(discardWait, func() { resp.Body.Close() })
+	io.Copy(io.Discard, io.LimitReader(resp.Body, maxDiscard))
+	late.Stop()
+	resp.Body.Close()
+}
 
 // mayRepeat is the rule for sending a request again by itself: either it is
 // proved that the server did not act on it, or it is idempotent and was lost

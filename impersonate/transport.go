@@ -51,7 +51,10 @@ func New(opts *Options) (*Transport, error) {
 		}
 		t.profile = p
 	}
-	var err error
+	err := checkLocale(opts.Locale)
+	if err != nil {
+		return nil, err
+	}
 	if t.look, err = lookOf(t.profile, opts.Locale); err != nil {
 		return nil, &OptionError{Field: "Profile", Err: err}
 	}
@@ -64,7 +67,7 @@ func New(opts *Options) (*Transport, error) {
 		InsecureSkipVerify: opts.InsecureSkipVerify,
 		KeyLogWriter:       opts.KeyLogWriter,
 	}); err != nil {
-		return nil, &OptionError{Field: "Profile", Err: err}
+		return nil, optionError("Profile", err)
 	}
 	t.life.init()
 	t.pool = connpool.New(connpool.Options[connKey, *clientConn]{

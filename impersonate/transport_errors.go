@@ -3,6 +3,7 @@ package impersonate
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/guise-http/guise/internal/connpool"
 )
@@ -29,7 +30,7 @@ func (c *call) sendError(err error) error {
 	switch {
 	case callerDone(c.ctx):
 		if !errors.Is(err, c.ctx.Err()) {
-			e.Err = errors.Join(c.ctx.Err(), err)
+			e.Err = fmt.Errorf("%w: %w", c.ctx.Err(), err)
 		}
 	case errors.As(err, &invalid):
 		e.notSent = true
@@ -38,7 +39,7 @@ func (c *call) sendError(err error) error {
 	case c.t.life.isForced(), e.notSent && !c.t.life.isOpen():
 		e.Err = ErrClosed
 		if !foreignCancel(err) {
-			e.Err = errors.Join(ErrClosed, err)
+			e.Err = fmt.Errorf("%w: %w", ErrClosed, err)
 		}
 	}
 	return e
@@ -51,7 +52,7 @@ func (c *call) joined(stop, last error) error {
 	if errors.As(last, &prev) {
 		last = prev.Err
 	}
-	e.Err = errors.Join(stop, last)
+	e.Err = fmt.Errorf("%w: %w", stop, last)
 	return e
 }
 
@@ -61,7 +62,7 @@ func (c *call) bodyError(err error) error {
 	switch {
 	case callerDone(c.ctx):
 		if !errors.Is(err, c.ctx.Err()) {
-			e.Err = errors.Join(c.ctx.Err(), err)
+			e.Err = fmt.Errorf("%w: %w", c.ctx.Err(), err)
 		}
 	case c.t.life.isForced():
 		e.Err = ErrClosed

@@ -29,7 +29,7 @@ func newVerifier(opts *tlsOptions) (*verifier, error) {
 	for _, pin := range opts.PinnedSPKI {
 		sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(pin, "sha256/"))
 		if err != nil || len(sum) != sha256.Size {
-			return nil, fmt.Errorf("pin %q is not a base64 SHA-256 hash", pin)
+			return nil, &OptionError{Field: "PinnedSPKI", Err: fmt.Errorf("%q is not a base64 SHA-256 hash", pin)}
 		}
 		if v.pins == nil {
 			v.pins = make(map[[sha256.Size]byte]bool)

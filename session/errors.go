@@ -78,9 +78,21 @@ type RequestError struct {
 
 func (e *RequestError) Error() string {
 	if e.URL == "" {
-		return "session: " + e.Err.Error()
+		return "session: " + reason(e.Err)
 	}
-	return "session: " + e.Method + " " + e.URL + ": " + e.Err.Error()
+	return "session: " + e.Method + " " + e.URL + ": " + reason(e.Err)
+}
+
+// reason is err's text; of the floor's errors that part which does not say the
+// target again.
+func reason(err error) string {
+	if o, ok := err.(*opaque); ok { //nolint:errorlint // only what err itself would say
+		return reason(o.err)
+	}
+	if e, ok := err.(*impersonate.RequestError); ok { //nolint:errorlint // likewise
+		return e.Op + ": " + e.Err.Error()
+	}
+	return err.Error()
 }
 
 // Unwrap returns the cause.
@@ -136,6 +148,16 @@ type OptionError struct {
 }
 
 func (e *OptionError) Error() string { return "session: option " + e.Field + ": " + e.Reason }
+
+// optionError is the floor's error about an option as ours: the fields have
+// the same names.
+func optionError(err error) error {
+	var oe *impersonate.OptionError
+	if errors.As(err, &oe) {
+		return &OptionError{Field: oe.Field, Reason: oe.Err.Error()}
+	}
+	return fmt.Errorf("session: %w", err)
+}
 
 // A CloseError is what the end of a Session returns when it cut requests off.
 type CloseError struct {
@@ -194,7 +216,7 @@ func closedError(floor error) error {
 	if floor == nil || errors.Is(floor, ErrSessionClosed) {
 		return ErrSessionClosed
 	}
-	return fmt.Errorf("%w: %s", ErrSessionClosed, floor.Error())
+	return fmt.Errorf("%w: %s", ErrSessionClosed, reason(floor))
 }
 
 // redact returns u as it may stand in an error: without user, query and fragment.

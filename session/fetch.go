@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/impersonate"
@@ -27,8 +28,9 @@ type fetch struct {
 	cur   *http.Request // the hop: what CheckRedirect and Response.Request show; the first is the caller's
 	url   *url.URL      // where the hop goes: cur.URL, or that as https where HSTS asks
 	via   []*http.Request
-	taken bool // the floor has cur.Body, and closes it
-	sent  bool // a server may have seen some of it: NotSent no more
+	resp  *http.Response // the last hop's
+	taken bool           // the floor has cur.Body, and closes it
+	sent  bool           // a server may have seen some of it: NotSent no more
 
 	chain     chain
 	retried   bool // for Critical-CH, once
@@ -265,16 +267,42 @@ func (f *fetch) wire() *http.Request {
 	return req
 }
 
-// run sends the hops, one after the other.
+// run sends the request. If the caller's own code leaves it by a panic, a
+// CheckRedirect or a cookie jar, nobody else comes back to end it.
 func (f *fetch) run() (*http.Response, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			f.abandon()
+		}
+	}()
+	resp, err := f.hops()
+	returned = true
+	return resp, err
+}
+
+func (f *fetch) abandon() {
+	if !f.taken {
+		closeRequestBody(f.cur)
+	}
+	if f.resp != nil && f.resp.Body != nil {
+		f.resp.Body.Close()
+	}
+	f.op.end(opFailed)
+	f.cancel()
+}
+
+// hops sends the hops, one after the other.
+func (f *fetch) hops() (*http.Response, error) {
 	for {
 		if err := f.preflight(); err != nil {
-			return nil, f.fail(err, MaybeProcessed)
+			return nil, f.fail(err, NotSent) // the request itself
 		}
 		resp, err := f.send()
 		if err != nil {
 			return resp, f.fail(err, f.outcome(err))
 		}
+		f.resp = resp
 		f.note(resp)
 		if f.criticalHints(resp) {
 			discard(resp)
@@ -384,9 +412,15 @@ func discard(resp *http.Response) {
 	if resp.Body == nil {
 		return
 	}
+	late := time.AfterFunc(discardWait, func() { resp.Body.Close() })
 	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscard)
+	late.Stop()
 	resp.Body.Close()
 }
 
-// maxDiscard is how much of a redirect's body is read: RELIABILITY A14.
-const maxDiscard = 2 << 10
+// How much of a redirect's body is read (RELIABILITY A14), and for how long: it
+// may never come.
+const (
+	maxDiscard  = 2 << 10
+	discardWait = 100 * time.Millisecond
+)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -160,7 +161,7 @@ func contextCause(ctx context.Context) error {
 	if errors.Is(err, cause) {
 		return err
 	}
-	return errors.Join(err, cause)
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // closeError is what the end has to say to those who waited for it.

@@ -37,7 +37,7 @@ func (f *fetch) follow(resp *http.Response) (*http.Request, error) {
 	// A hop is a new attempt on the wire: it does not start while closing.
 	if !f.s.life.isOpen() {
 		closeRequestBody(next)
-		return nil, errors.Join(ErrSessionClosed, fmt.Errorf("redirect to %s not followed", redact(next.URL)))
+		return nil, fmt.Errorf("%w: redirect to %s not followed", ErrSessionClosed, redact(next.URL))
 	}
 	return next, nil
 }

@@ -138,7 +138,7 @@ func (f *fetch) send() (*http.Response, error) {
 				slog.Int("attempt", n+1), slog.Duration("wait", wait), slog.Any("error", err))
 		}
 		if werr := f.backOff(wait); werr != nil {
-			return resp, errors.Join(werr, err)
+			return resp, fmt.Errorf("%w: %w", werr, err)
 		}
 		f.s.count.retries.Add(1)
 		req = f.wire()

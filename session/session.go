@@ -43,7 +43,7 @@ func New(opts *Options) (*Session, error) {
 	}
 	t, err := impersonate.New(o.transport(p))
 	if err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+		return nil, optionError(err)
 	}
 	return newSession(o, p, t), nil
 }
