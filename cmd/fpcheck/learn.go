@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 
 func runLearn(_ context.Context, c *cli, args []string) error {
 	out := c.flags.String("o", "", "file to write the profile to")
-	base := c.flags.String("base", "", "embedded profile that what the captures do not show is taken from; the newest of the browser if empty")
+	base := c.flags.String("base", "", "embedded profile that what the captures do not show is taken from; the nearest version of the browser if empty")
 	name := c.flags.String("name", "", "name of the profile; browser and version if empty")
 	rest, err := c.parse(args, 1, 99)
 	if err != nil {
@@ -117,8 +119,7 @@ func newLearner(list []*observe.Capture, base string) (*learner, error) {
 		return nil, usagef("capture the whole of /nav: it asks two sites for something", "the captures hold %d fresh HTTP/2 connection, two are needed to tell what is drawn at random", fresh)
 	}
 	if base == "" {
-		browser, _ := product(l.agent)
-		l.base = map[string]string{"chromium": "chrome", "edge": "edge", "firefox": "firefox", "safari": "safari"}[browser]
+		l.base = nearestBase(l.agent)
 	}
 	p, err := fingerprints.Lookup(l.base)
 	if err != nil {
@@ -131,6 +132,34 @@ func newLearner(list []*observe.Capture, base string) (*learner, error) {
 	}
 	l.p, err = fingerprints.Load(&text)
 	return l, err
+}
+
+// nearestBase is the release of the same browser whose version is nearest: kinds
+// of request that a capture does not show change from release to release.
+func nearestBase(agent string) string {
+	browser, version := product(agent)
+	if browser == "chromium" { // profiles of Chromium itself are for single builds
+		browser = "chrome"
+	}
+	want, _ := strconv.ParseFloat(version, 64)
+	best, least := browser, math.Inf(1)
+	for _, name := range fingerprints.Names() {
+		p, err := fingerprints.Lookup(name)
+		if err != nil || p.Browser != browser || p.Variant != "" || !hasPlatform(p, agent) {
+			continue
+		}
+		have, _ := strconv.ParseFloat(p.Version, 64)
+		if d := math.Abs(have - want); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// hasPlatform reports whether p is of the same class of device as agent.
+func hasPlatform(p *fingerprints.Profile, agent string) bool {
+	mobile := func(name string) bool { return name == "android" || name == "ios" || name == "ipados" }
+	return slices.ContainsFunc(p.Platforms, func(x fingerprints.Platform) bool { return mobile(x.Name) == mobile(platformOf(agent)) })
 }
 
 // product reads browser and version off a user-agent. Chrome is a chromium
