@@ -1,0 +1,43 @@
+package session
+
+import (
+	"net/http"
+	"testing"
+)
+
+// Without includeSubDomains the host speaks for itself only.
+func TestHSTSOfTheHostAlone(t *testing.T) {
+	s := newHSTSStore()
+	s.note(mustURL(t, "https://a.test/"), http.Header{"Strict-Transport-Security": {"max-age=60"}})
+	for from, want := range map[string]string{"http://a.test/": "https://a.test/", "http://www.a.test/": "http://www.a.test/", "http://test/": "http://test/"} {
+		if got := s.upgrade(mustURL(t, from)).String(); got != want {
+			t.Errorf("%s goes to %s, want %s", from, got, want)
+		}
+	}
+}
+
+// S11: a cookie for a public suffix is not even kept.
+func TestPublicSuffixCookieIsNotKept(t *testing.T) {
+	for _, domain := range []string{"co.uk", "Co.Uk", ".co.uk", "co.uk."} {
+		j := NewCookieJar()
+		j.set(mustURL(t, "https://a.co.uk/"), "a=1; Domain="+domain, cookieContext{})
+		if all := j.All(); len(all) != 0 {
+			t.Errorf("Domain=%s: kept %+v", domain, all)
+		}
+	}
+}
+
+// S13: a cookie that the caller and the jar both have is sent once, the caller's.
+func TestOwnCookieBeatsTheJars(t *testing.T) {
+	s, f := newFake(t, Options{}, nil)
+	defer s.CloseNow()
+	j := s.Jar().(*CookieJar)
+	j.set(mustURL(t, "https://a.test/"), "a=jar", cookieContext{})
+	j.set(mustURL(t, "https://a.test/"), "b=jar", cookieContext{})
+	if resp := get(t, s, "Cookie", "a=own"); resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	if c := f.last().Header.Get("Cookie"); c != "a=own; b=jar" {
+		t.Errorf("Cookie %q", c)
+	}
+}
