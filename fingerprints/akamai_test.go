@@ -9,7 +9,7 @@ func TestAkamai(t *testing.T) {
 		Pseudo:       []string{":method", ":authority", ":scheme", ":path"},
 		Headers:      &H2Priority{Stream: 1, Exclusive: true, Weight: 256},
 	}
-	tree := &H2Preface{ // Firefox up to 119, STRINGS 2.4
+	tree := &H2Preface{ // Firefox up to 119
 		Settings:     []Setting{{1, 65536}, {4, 131072}, {5, 16384}},
 		WindowUpdate: 12517377,
 		Priorities: []H2Priority{{Stream: 3, Weight: 201}, {Stream: 5, Weight: 101}, {Stream: 7, Weight: 1},

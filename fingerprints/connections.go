@@ -10,18 +10,18 @@ import (
 type Connections struct {
 	// Partition is what has connections, and TLS sessions, of its own: each
 	// top-level "site" (Firefox), or "frame": the frames of other sites in a
-	// top-level site, too (Chrome: captures/chromium-156-everything, conn-0005
-	// and conn-0007).
+	// top-level site, too (Chrome: testdata/captures/chromium-156-everything.json, connection 5
+	// and connection 7).
 	Partition string `json:"partition"`
 
 	// AnonymousApart is whether requests without credentials have connections
-	// of their own (Chrome: captures/chromium-156-everything, conn-0004;
-	// Firefox does not: captures/firefox-153-everything, conn-0011).
+	// of their own (Chrome: testdata/captures/chromium-156-everything.json, connection 4;
+	// Firefox does not: testdata/captures/firefox-153-everything.json, connection 11).
 	AnonymousApart bool `json:"anonymous_apart,omitempty"`
 
 	// Coalesce is when an HTTP/2 connection serves another host that its
 	// certificate covers (RFC 9113, section 9.1.1): "address" (at an address of
-	// that host: captures/*-everything) or "never".
+	// that host: testdata/captures/*-everything.json) or "never".
 	Coalesce string `json:"coalesce"`
 
 	// WebSockets is how many WebSockets one host may have.

@@ -7,17 +7,17 @@ type Pages struct {
 	Preflight Preflight `json:"preflight"`
 
 	// OriginAlways is whether a CORS subresource says Origin to the page's own
-	// origin, too (Chrome: captures/chromium-156-everything,
+	// origin, too (Chrome: testdata/captures/chromium-156-everything.json,
 	// /k/script-module.js; Firefox does not).
 	OriginAlways bool `json:"origin_always,omitempty"`
 
 	// ReloadKeepsReferrer is whether location.reload() repeats the Referer of
 	// the navigation (Firefox); else it is the document itself:
-	// captures/*-everything, step=7.
+	// testdata/captures/*-everything.json, step=7.
 	ReloadKeepsReferrer bool `json:"reload_keeps_referrer,omitempty"`
 
 	// FormBoundary is how the boundary of multipart/form-data is made: "webkit"
-	// (letters and digits) or "gecko" (hexadecimal): captures/*-everything,
+	// (letters and digits) or "gecko" (hexadecimal): testdata/captures/*-everything.json,
 	// /k/multipart.
 	FormBoundary string `json:"form_boundary"`
 }
@@ -45,7 +45,7 @@ type Preflight struct {
 	MaxAge int `json:"max_age"`
 
 	// DefaultAge is how long it counts if the server does not say, seconds; 0 =
-	// once (Firefox asks again after 1.8 s: captures/firefox-153, conn-0028;
+	// once (Firefox asks again after 1.8 s: testdata/captures/firefox-153.json, connection 28;
 	// Chromium 1.5 s later does not; 5 is the Fetch standard's, section 4.8).
 	DefaultAge int `json:"default_age,omitempty"`
 }

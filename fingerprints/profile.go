@@ -108,7 +108,7 @@ type HTTP2 struct {
 	// SettingsWait is how long, in milliseconds, the first navigation on a
 	// connection waits for the server's SETTINGS before its HEADERS leave;
 	// 0 = not at all. Firefox opens the connection ahead of a navigation and
-	// so has the SETTINGS by then: captures/firefox-153, conn-0011.
+	// so has the SETTINGS by then: testdata/captures/firefox-153.json, connection 11.
 	SettingsWait int `json:"settings_wait,omitempty"`
 
 	Priority Priority `json:"priority"`
@@ -120,7 +120,7 @@ type HTTP2 struct {
 	DataFrame int `json:"data_frame,omitempty"`
 
 	// EmptyData is whether a request that says content-length: 0 ends with an
-	// empty DATA frame (Firefox: captures/firefox-153-everything,
+	// empty DATA frame (Firefox: testdata/captures/firefox-153-everything.json,
 	// fetch-post-empty) or with its HEADERS (Chrome).
 	EmptyData bool `json:"empty_data,omitempty"`
 

@@ -126,7 +126,7 @@ func TestNoBodyMeansNoData(t *testing.T) {
 }
 
 // Firefox ends a POST of nothing by a frame of its own:
-// captures/firefox-153-everything, fetch-post-empty.
+// testdata/captures/firefox-153-everything.json, fetch-post-empty.
 func TestEmptyDataEndsARequestWithoutBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tc := newTestConn(t, Config{})

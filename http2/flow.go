@@ -12,7 +12,7 @@ type recvWindow struct {
 }
 
 // open sets the initial size. step 0 means more than half of it, as Chromium;
-// testdata/captures/chromium-156-cadence: 3145729 or more of 6291456.
+// testdata/captures/chromium-156-cadence.json: 3145729 or more of 6291456.
 func (w *recvWindow) open(size int64, step uint32, now time.Time) {
 	w.avail, w.last = size, now
 	if w.step = int64(step); step == 0 {

@@ -40,7 +40,7 @@ func (l *Limits) writeStall() time.Duration {
 // headerListBytes is the limit of a decoded header list: what was advertised
 // in SETTINGS_MAX_HEADER_LIST_SIZE if nothing else is configured.
 func (c *Config) headerListBytes() int {
-	def := 262144 // as browsers advertise; testdata/captures/chromium-156
+	def := 262144 // as browsers advertise; testdata/captures/chromium-156.json
 	for _, s := range c.Settings {
 		if s.ID == settingMaxHeaderListSize {
 			def = int(min(s.Value, math.MaxInt32))

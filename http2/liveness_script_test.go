@@ -12,7 +12,7 @@ import (
 var chromePing = PingPolicy{AfterSilence: 10 * time.Second, Counter: true}
 
 // H30: Chrome probes with the next request after ten seconds of silence, and
-// never while idle; testdata/captures/chromium-156-cadence.
+// never while idle; testdata/captures/chromium-156-cadence.json.
 func TestPingBehindHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tc := newTestConn(t, Config{Ping: chromePing})

@@ -121,7 +121,7 @@ func appendWindowUpdate(b []byte, id, n uint32) []byte {
 }
 
 // appendPreface puts in the connection preface: browsers send all of it in one
-// record; testdata/captures/chromium-156, firefox-153.
+// record; testdata/captures/chromium-156.json, firefox-153.
 func (o *output) appendPreface(cfg *Config) {
 	b := append(o.begin(), clientPreface...)
 	b = appendFrameHeader(b, 6*len(cfg.Settings), frameSettings, 0, 0)

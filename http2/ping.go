@@ -31,7 +31,7 @@ func (c *ClientConn) silence() time.Duration {
 
 // startPingLocked reports whether a PING goes out right behind the HEADERS that
 // are about to be sent, as Chromium's MaybeSendPrefacePing;
-// testdata/captures/chromium-156-cadence, stream 13.
+// testdata/captures/chromium-156-cadence.json, stream 13.
 func (c *ClientConn) startPingLocked() (payload [8]byte, ok bool) {
 	after := c.cfg.Ping.AfterSilence
 	if after <= 0 || c.ping.waiting || c.silence() <= after {

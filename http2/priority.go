@@ -3,7 +3,7 @@ package http2
 // priorityTree finds stream dependencies as Chromium's
 // Http2PriorityDependencies: the parent is the newest open stream of the same
 // weight, else of the next higher one; all dependencies are exclusive.
-// testdata/captures/chromium-156. It is guarded by ClientConn.mu.
+// testdata/captures/chromium-156.json. It is guarded by ClientConn.mu.
 type priorityTree struct {
 	open []priorityNode // in order of opening
 }

@@ -129,7 +129,7 @@ func (s *stream) sendBody() {
 var errUploadOver = errors.New("stream is over")
 
 // copyBody reads the body and sends it. With a known length the last DATA
-// frame carries END_STREAM, as browsers' do; testdata/captures/chromium-156-cadence.
+// frame carries END_STREAM, as browsers' do; testdata/captures/chromium-156-cadence.json.
 func (s *stream) copyBody(buf []byte) error {
 	if s.small != nil {
 		return s.sendData(s.small, true)

@@ -13,7 +13,7 @@ import (
 
 func TestChromeRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// shared/captures/chromium-156, connection 1, and chromium-156-cadence.
+		// testdata/captures/chromium-156.json, connection 1, and chromium-156-cadence.
 		tc := newRawTestConn(t, Config{
 			Settings:     []Setting{{1, 65536}, {2, 0}, {4, 6291456}, {6, 262144}},
 			WindowUpdate: 15663105, PriorityTree: true, MaxDataFrame: 16375, HPACK: chromePolicy, Ping: chromePing,
@@ -43,7 +43,7 @@ func TestChromeRecords(t *testing.T) {
 
 func TestFirefoxRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// shared/captures/firefox-153, connections 11 and 28.
+		// testdata/captures/firefox-153.json, connections 11 and 28.
 		tc := newRawTestConn(t, Config{
 			Settings:     []Setting{{1, 65536}, {2, 0}, {4, 131072}, {5, 16384}},
 			WindowUpdate: 12517377, FirstStreamID: 3, StreamWindowUpdate: 12451840, HPACK: firefoxPolicy, GoAwayOnClose: true,
@@ -69,7 +69,7 @@ func withPriority(weight int) reqOption {
 	return func(r *Request) { r.Priority = &Priority{Exclusive: true, Weight: weight} }
 }
 
-// The dependencies of shared/captures/chromium-156-cadence, connection 2, and
+// The dependencies of testdata/captures/chromium-156-cadence.json, connection 2, and
 // of chromium-156, connection 1, whose streams ended where this script ends them.
 func TestPriorityTree(t *testing.T) {
 	for name, steps := range map[string][]string{

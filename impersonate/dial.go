@@ -90,7 +90,7 @@ func (t *Transport) secure(ctx context.Context, nc net.Conn, key connKey) (*tlsC
 	offer := t.alpn
 	if key.websocket {
 		// Over HTTP/2 a WebSocket would need extended CONNECT; browsers open a
-		// connection that offers HTTP/1.1 alone: captures/chromium-156, conn-0005.
+		// connection that offers HTTP/1.1 alone: testdata/captures/chromium-156.json, connection 5.
 		offer = []string{"http/1.1"}
 		p.ALPN = offer
 	}
@@ -107,7 +107,7 @@ func (t *Transport) secure(ctx context.Context, nc net.Conn, key connKey) (*tlsC
 }
 
 // ticketKey keeps TLS tickets where connections are kept; only the protocol
-// offer does not matter (captures/chromium-156: the WebSocket's connection
+// offer does not matter (testdata/captures/chromium-156.json: the WebSocket's connection
 // resumes the page's session).
 func (k connKey) ticketKey() string {
 	anonymous := ""

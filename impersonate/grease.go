@@ -8,7 +8,7 @@ import (
 // A greaseSlot is a place of a ClientHello that holds a GREASE value (RFC 8701).
 // BoringSSL draws one value per slot and connection, so that supported_groups
 // and the key share agree while all other places differ by chance only:
-// testdata/captures/chromium-156.
+// testdata/captures/chromium-156.json.
 type greaseSlot uint8
 
 const (

@@ -54,7 +54,7 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 
 // brings appends the keys of the fields that the request brings, sorted: a
 // map has no order that could be kept. A type that a browser derives from the
-// body comes behind what the page set (captures/firefox-153, cors-preflight).
+// body comes behind what the page set (testdata/captures/firefox-153.json, cors-preflight).
 func (c *call) brings(keys []string, h2 bool) []string {
 	for key, values := range c.header {
 		if len(values) > 0 && isSent(key, h2) {

@@ -71,7 +71,7 @@ func transportAs(t *testing.T, name string) *Transport {
 	return newTransport(t, nil, func(o *Options) { o.Profile = p })
 }
 
-// The requests of captures/chromium-156-http1 and firefox-153-http1, line by line.
+// The requests of testdata/captures/chromium-156-http1.json and firefox-153-http1, line by line.
 func TestHTTP1HeadersEqualTheCapture(t *testing.T) {
 	const cookie = "sid=abc123; theme=dark; long=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 	doc, _ := url.Parse("https://www.truth.test/nav?step=2")

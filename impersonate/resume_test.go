@@ -66,7 +66,7 @@ func checkTickets(t *testing.T, name string, version uint16, hellos [][]byte, of
 		seen = append(seen, identity)
 		if strings.HasPrefix(name, "firefox") {
 			ech := w.body(extECH)
-			if n := int(ech[40])<<8 | int(ech[41]); n != 399 { // testdata/captures/firefox-153, connection 46
+			if n := int(ech[40])<<8 | int(ech[41]); n != 399 { // testdata/captures/firefox-153.json, connection 46
 				t.Errorf("ECH payload of a resumed Firefox hello has %d bytes, want 399", n)
 			}
 		}

@@ -218,7 +218,7 @@ func TestECHGrease(t *testing.T) {
 		b := helloOf(t, c).body(extECH)
 		lengths[int(b[40])<<8|int(b[41])] = true
 	}
-	for _, n := range []int{144, 176, 208, 240} { // testdata/captures/chromium-156
+	for _, n := range []int{144, 176, 208, 240} { // testdata/captures/chromium-156.json
 		if !lengths[n] {
 			t.Errorf("payload of %d bytes never drawn", n)
 		}

@@ -72,7 +72,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.endLocked(err)
 		err = b.err
 	}
-	if n > 0 && err != io.EOF && lerr == nil {
+	if n > 0 && !isEnd(err) && lerr == nil {
 		return n, nil // the error comes with the next Read
 	}
 	return n, err
@@ -82,7 +82,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) endLocked(err error) {
 	out := opFailed
 	switch {
-	case err == io.EOF:
+	case isEnd(err):
 		out = opOK
 	case b.closed.Load():
 		err, out = http.ErrBodyReadAfterClose, opOK
@@ -96,11 +96,15 @@ func (b *body) endLocked(err error) {
 	}
 	b.err = err
 	b.releaseLocked()
-	if err != io.EOF {
+	if !isEnd(err) {
 		b.src.Close()
 	}
 	b.finish(out)
 }
+
+// isEnd reports whether err is the good end of a body. An io.EOF that another
+// error wraps is what cut it off.
+func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see above
 
 // finish ends everything that lived as long as the body.
 func (b *body) finish(out opOutcome) {

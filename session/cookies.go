@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Limits of a CookieJar, as browsers have them: RELIABILITY A11.
+// Limits of a CookieJar, as browsers have them.
 const (
 	maxCookieBytes      = 4096 // name and value together: RFC 6265bis, section 5.6
 	maxCookieAttr       = 1024 // an attribute's value

@@ -11,7 +11,7 @@ import (
 )
 
 // Limits of the decoding of one body. They are those of clients that were
-// attacked through them: RELIABILITY A12 to A15.
+// attacked through them (CVE-2022-32206, CVE-2025-66471).
 const (
 	maxCodings     = 5       // links in one chain
 	maxMembers     = 1024    // gzip members
@@ -142,9 +142,9 @@ func (d *decoder) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case d.src.err != nil && d.src.err != io.EOF:
+	case d.src.err != nil && !isEnd(d.src.err):
 		return n, d.src.err // the body itself broke off: more telling than what the decoder made of it
-	case err == io.EOF:
+	case isEnd(err):
 		return n, d.src.finish()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return n, fmt.Errorf("%w: %w", ErrEncoding, io.ErrUnexpectedEOF)

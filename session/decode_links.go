@@ -178,7 +178,7 @@ func (l *brotliLink) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := l.zr.Read(p)
-	l.ended = err == io.EOF
+	l.ended = isEnd(err)
 	return n, err
 }
 

@@ -27,7 +27,7 @@ func TestPanicInCallbackEndsRequest(t *testing.T) {
 					t.Error("the panic did not come through")
 				}
 			}()
-			s.Do(newReq(t, "GET", "https://a.test/", nil)) //nolint:errcheck,bodyclose // it panics
+			s.Do(newReq(t, "GET", "https://a.test/", nil)) //nolint:errcheck // it panics
 		}()
 		if st := s.Stats(); st.InFlight != 0 || st.Failed != 1 {
 			t.Errorf("after the panic: %+v", st)
@@ -91,7 +91,7 @@ func TestFailedPreflightIsNotSent(t *testing.T) {
 	})
 }
 
-// STYLE: an error is one line, and says who and where once.
+// An error is one line, and says who and where once.
 func TestErrorText(t *testing.T) {
 	floor := &impersonate.RequestError{Op: "connect", URL: "https://a.test/", Err: errors.New("refused")}
 	for _, tt := range []struct {

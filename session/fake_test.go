@@ -268,7 +268,7 @@ func (b *fakeBody) arrived() (n int, next time.Duration) {
 	if parts == 10 {
 		return len(b.data), 0
 	}
-	return len(b.data) * parts / 10, b.start.Add(time.Duration(parts+1) * step).Sub(time.Now())
+	return len(b.data) * parts / 10, time.Until(b.start.Add(time.Duration(parts+1) * step))
 }
 
 func (b *fakeBody) Read(p []byte) (int, error) {

@@ -121,7 +121,7 @@ func (r *restarting) begin() {
 
 // end waits until every generation has drained.
 func (r *restarting) end() {
-	r.Listener.Close()
+	r.Close()
 	r.wg.Go(r.drain)
 	r.wg.Wait()
 }

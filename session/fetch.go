@@ -418,8 +418,8 @@ func discard(resp *http.Response) {
 	resp.Body.Close()
 }
 
-// How much of a redirect's body is read (RELIABILITY A14), and for how long: it
-// may never come.
+// How much of a redirect's body is read, and for how long: it may be a bomb
+// (CVE-2026-21441), or never come.
 const (
 	maxDiscard  = 2 << 10
 	discardWait = 100 * time.Millisecond

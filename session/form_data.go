@@ -55,7 +55,7 @@ func crlf(s string) string {
 	return strings.ReplaceAll(s, "\n", "\r\n")
 }
 
-// boundary is a new one: captures/chromium-156-everything and
+// boundary is a new one: testdata/captures/chromium-156-everything.json and
 // firefox-153-everything, /k/multipart.
 func (h *habits) boundary() string {
 	if h.geckoForms {

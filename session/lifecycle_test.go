@@ -394,7 +394,7 @@ func TestBackoffEndsWithClose(t *testing.T) {
 func TestStuckCallIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{think: time.Minute, stuck: time.Hour} })
-		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck,bodyclose // it is the stuck one
+		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck // it is the stuck one
 		synctest.Wait()
 		start := time.Now()
 		var ce *CloseError
@@ -418,7 +418,7 @@ func TestCloseIsIdempotent(t *testing.T) {
 				return fakeAnswer{think: time.Second}
 			})
 			if used {
-				go s.Get(t.Context(), "https://a.test/") //nolint:errcheck,bodyclose // just load
+				go s.Get(t.Context(), "https://a.test/") //nolint:errcheck // just load
 				synctest.Wait()
 			}
 			var wg sync.WaitGroup
@@ -450,7 +450,7 @@ func TestEarliestBoundWins(t *testing.T) {
 	for _, escalate := range []string{"CloseNow", "Shutdown", "default", "done"} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _ := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{think: time.Hour} })
-			go s.Get(t.Context(), "https://a.test/") //nolint:errcheck,bodyclose // just load
+			go s.Get(t.Context(), "https://a.test/") //nolint:errcheck // just load
 			synctest.Wait()
 			start := time.Now()
 			first := make(chan error, 1)
@@ -583,7 +583,7 @@ func TestObservers(t *testing.T) {
 			defer mu.Unlock()
 			seen = append(seen, from.String()+">"+to.String())
 		}}, func(*http.Request) fakeAnswer { return fakeAnswer{think: time.Second} })
-		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck,bodyclose // just load
+		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck // just load
 		synctest.Wait()
 		var polls sync.WaitGroup
 		for range 4 {
@@ -753,7 +753,7 @@ func TestCloseNowIsHonestAtEveryPoint(t *testing.T) {
 func TestFirstCauseWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{think: time.Hour, stuck: time.Second} })
-		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck,bodyclose // just load
+		go s.Get(t.Context(), "https://a.test/") //nolint:errcheck // just load
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()

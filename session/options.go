@@ -72,7 +72,7 @@ type Options struct {
 	// ThirdPartyCookies sends and keeps cookies of other sites than the tab's.
 	// If false they are withheld, or partitioned by the tab's site as the
 	// browser does it, and Sec-Fetch-Storage-Access says none:
-	// captures/chromium-156-everything.
+	// testdata/captures/chromium-156-everything.json.
 	ThirdPartyCookies bool
 
 	// MaxRedirects is how many redirects are followed. If zero, 20; if

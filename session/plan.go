@@ -100,7 +100,7 @@ func usualMode(d fingerprints.Dest, kind string) fingerprints.Mode {
 func usualCredentials(d fingerprints.Dest, m fingerprints.Mode, kind string) Credentials {
 	switch {
 	case d == fingerprints.Manifest:
-		return CredentialsOmit // captures/chromium-156-everything, /k/manifest.json
+		return CredentialsOmit // testdata/captures/chromium-156-everything.json, /k/manifest.json
 	case m == fingerprints.Navigate || m == fingerprints.ModeWebSocket || kind == "beacon":
 		return CredentialsInclude
 	case d == fingerprints.Empty && kind != "prefetch":

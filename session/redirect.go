@@ -11,7 +11,7 @@ import (
 )
 
 // sensitive are the fields dropped at the first hop to another origin, and not
-// restored on one that leads back: RELIABILITY S01.
+// restored on one that leads back (CVE-2024-45336).
 var sensitive = []string{"Authorization", "Cookie", "Cookie2", "Proxy-Authorization", "Proxy-Authenticate", "Www-Authenticate"}
 
 // bodyFields go with a body that is dropped (Fetch standard,

@@ -203,7 +203,7 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 	}
 	p.client, p.topLevel, p.referrer, p.policy, p.checked = d.url, d.url, d.url, d.policy, true
 	if p.dest == fingerprints.WebSocket {
-		p.referrer = nil // captures/chromium-156, the handshake has no Referer
+		p.referrer = nil // testdata/captures/chromium-156.json, the handshake has no Referer
 	}
 	p.apply(fetchOptions(f.parent))
 	f.replan(p)

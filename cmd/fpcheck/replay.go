@@ -192,8 +192,8 @@ func (r *replayer) send(ctx context.Context, s *step) error {
 		r.followed[s.url.String()]--
 		return nil
 	}
-	switch {
-	case s.url.Path == "/redir":
+	switch s.url.Path {
+	case "/redir":
 		if to, err := s.url.Parse(strings.TrimPrefix(s.url.RawQuery, "to=")); err == nil {
 			r.followed[to.String()]++
 			if to.Path == "/redir" {
@@ -202,15 +202,15 @@ func (r *replayer) send(ctx context.Context, s *step) error {
 				}
 			}
 		}
-	case s.url.Path == "/k/fetch-after-js-cookie": // the page's script sets one
+	case "/k/fetch-after-js-cookie": // the page's script sets one
 		r.s.Jar().SetCookies(s.url, []*http.Cookie{{Name: "js", Value: "1", Path: "/", Secure: true, SameSite: http.SameSiteLaxMode}})
-	case s.url.Path == "/form-post":
+	case "/form-post":
 		r.followed["https://"+s.url.Host+"/done"]++
 	}
 	o := s.options(r.tab.URL())
 	if i := slices.Index(r.shown, s.value("referer")); i >= 0 && i < len(r.shown)-1 && !s.isDocument() {
 		// The document before asked for it when this one was already on its way
-		// (captures/firefox-153, font.woff2); a Tab has one document.
+		// (testdata/captures/firefox-153.json, font.woff2); a Tab has one document.
 		o.Referrer = s.value("referer")
 	}
 	res, err := r.dispatch(session.WithFetchOptions(ctx, o), s)
@@ -338,7 +338,7 @@ func (s *step) options(document *url.URL) session.FetchOptions {
 	}
 	if dest == fingerprints.Image && o.Priority == "" && o.Kind == "" {
 		// Chromium raises what the layout shows and lowers what it does not
-		// (captures/chromium-156: cross.png, bg.png); a session has no layout.
+		// (testdata/captures/chromium-156.json: cross.png, bg.png); a session has no layout.
 		// The weight is what counts: it was chosen after the field was.
 		o.Priority = map[string]string{"u=1, i": "high", "i": "low"}[s.value("priority")]
 		if s.frame != nil && s.frame.Priority != nil && s.frame.Priority.Weight == 220 {

@@ -36,7 +36,7 @@ func TestTrailers(t *testing.T) {
 	})
 }
 
-// A body that has arrived does not hold the connection (RELIABILITY L08).
+// A body that has arrived does not hold the connection.
 func TestArrivedBodyIsReadableAfterClose(t *testing.T) {
 	for _, answer := range []string{
 		ok200 + "Content-Length: 3\r\n\r\nabc",

@@ -10,7 +10,7 @@ type imagePriority struct {
 
 // imagePriorities are those that the browser asked for images with. Which one
 // an image gets is a matter of layout and of the moment (the same bg.png went
-// with u=2, i, with i, and with i at u=1's weight: captures/chromium-133), so a
+// with u=2, i, with i, and with i at u=1's weight: testdata/captures/chromium-133.json), so a
 // client may use any of them.
 func imagePriorities(list []h2Request) map[imagePriority]bool {
 	seen := map[imagePriority]bool{}
