@@ -8,9 +8,11 @@
 // error of a request is a [*RequestError], and errors.Is(err, [ErrNotSent]) says
 // whether the request may be sent again whatever its method.
 //
-// Limitations: HTTPS proxies are spoken to in HTTP/1.1, and a proxy's own
-// answers are the only ones that are authenticated. SOCKS5 names are always
-// resolved by the proxy, with socks5:// too. WebSockets use HTTP/1.1. A request
-// body of unknown length is chunked on HTTP/1.1, which no browser does. Behind a
-// proxy no connection serves a second host.
+// # Limitations
+//
+// HTTPS proxies are spoken to in HTTP/1.1. A proxy's challenge is answered
+// (Basic and Digest), a server's 401 is left to the caller. SOCKS5 names are
+// always resolved by the proxy, with socks5:// too. WebSockets use HTTP/1.1. A
+// request body of unknown length is chunked on HTTP/1.1, which no browser does.
+// Behind a proxy no connection serves a second host.
 package impersonate

@@ -17,7 +17,8 @@
 //
 // A response body that the caller neither reads to its end nor closes keeps
 // Close waiting until its bound: a goroutine that holds such a body and calls
-// Close waits for itself. A body received in full stays readable after Close.
+// Close waits for itself, and so does a CheckRedirect or a cookie jar that does;
+// CloseNow does not. A body received in full stays readable after Close.
 //
 // # Limitations
 //
