@@ -41,15 +41,30 @@ type Keepalive struct {
 	HTTP1Only bool `json:"http1_only,omitempty"`
 }
 
-// Proxy is what a release says to an HTTP proxy. Credentials follow in their
-// place once the proxy has asked for them.
+// Proxy is how a release uses a proxy. Requests whose target is plain http go
+// to an HTTP proxy as they are, the others through a tunnel. Credentials follow
+// in their place once the proxy has asked for them.
 type Proxy struct {
 	// Connect names the fields of a CONNECT request in wire order.
 	Connect []string `json:"connect"`
 
-	// Rename gives fields of a request that goes to the proxy as it is, because
-	// its target is plain http, another name.
+	// Rename gives fields of a request that the proxy gets as it is another
+	// name (Chrome: connection is proxy-connection).
 	Rename map[string]string `json:"rename,omitempty"`
+
+	// Behind and Before say where credentials stand in such a request: behind
+	// those of the named fields that it begins with, or before the first of the
+	// named ones; last if neither is set.
+	Behind []string `json:"behind,omitempty"`
+	Before []string `json:"before,omitempty"`
+
+	// SharedConns is how many connections carry such requests to all hosts
+	// together; 0 = each host has its own, as without a proxy.
+	SharedConns int `json:"shared_conns,omitempty"`
+
+	// Unpartitioned is whether Connections.Partition counts for nothing behind
+	// a proxy (Firefox: privacy.partition.network_state.connection_with_proxy).
+	Unpartitioned bool `json:"unpartitioned,omitempty"`
 }
 
 // connectWords are the fields of a CONNECT request that have a value: more than
@@ -91,6 +106,18 @@ func (p *Proxy) check() error {
 		if !slices.Contains(p.Connect, name) {
 			return faultf(at, "%s is missing", name)
 		}
+	}
+	if len(p.Behind) > 0 && len(p.Before) > 0 {
+		return faultf("connections.proxy.before", "does not go with behind")
+	}
+	if err := checkFields("connections.proxy.behind", p.Behind, nil); err != nil {
+		return err
+	}
+	if err := checkFields("connections.proxy.before", p.Before, nil); err != nil {
+		return err
+	}
+	if err := checkRange("connections.proxy.shared_conns", p.SharedConns, 0, 256); err != nil {
+		return err
 	}
 	for name, other := range p.Rename {
 		at := join("connections.proxy.rename", name)

@@ -91,6 +91,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"field twice for the proxy", over(`"connections":{"proxy":{"connect":["host","host"]}}`), "connections.proxy.connect[1]", "twice"},
 		{"no place for credentials", over(`"connections":{"proxy":{"connect":["host"]}}`), "connections.proxy.connect", "proxy-authorization is missing"},
 		{"another name for host", over(`"connections":{"proxy":{"rename":{"host":"x"}}}`), "connections.proxy.rename.host", "understood"},
+		{"credentials at two places", over(`"connections":{"proxy":{"before":["accept"]}}`), "connections.proxy.before", "behind"},
+		{"credentials behind no field", over(`"connections":{"proxy":{"behind":["a b"]}}`), "connections.proxy.behind[0]", "field name"},
 		{"upper case in another name", over(`"connections":{"proxy":{"rename":{"connection":"X"}}}`), "connections.proxy.rename.connection", "lower-case"},
 		{"unknown cookies", over(`"pages":{"cookies":{"unset":"strict"}}`), "pages.cookies.unset", "want one of"},
 		{"grace without lax", over(`"pages":{"cookies":{"unset":"none"}}`), "pages.cookies.unset_grace", "lax"},

@@ -3,6 +3,7 @@ package fingerprints
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -12,6 +13,10 @@ func TestSourcesExist(t *testing.T) {
 	var captures, facts []string
 	for _, c := range readCapturedRequests(t) {
 		captures = append(captures, c.Capture)
+	}
+	proxied, err := os.ReadFile("testdata/proxy.jsonl")
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, h := range readStatedHashes(t) {
 		facts = append(facts, h.Facts)
@@ -28,7 +33,7 @@ func TestSourcesExist(t *testing.T) {
 			switch s.Kind {
 			case "capture":
 				_, err := os.Stat("../testdata/captures/" + s.Name + ".json")
-				ok = err == nil || slices.Contains(captures, s.Name)
+				ok = err == nil || slices.Contains(captures, s.Name) || strings.Contains(string(proxied), `"`+s.Name+`"`)
 			case "facts":
 				ok = slices.Contains(facts, s.Name)
 			case "inherited":
@@ -38,7 +43,7 @@ func TestSourcesExist(t *testing.T) {
 				t.Errorf("%s: there is no %s %q", name, s.Kind, s.Name)
 			}
 		}
-		for _, part := range []string{"tls", "http2", "http1", "headers"} {
+		for _, part := range []string{"tls", "http2", "http1", "headers", "connections", "pages"} {
 			if !parts[part] && !parts["all"] {
 				t.Errorf("%s does not say where %s is from", name, part)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"weak"
 
@@ -65,7 +66,20 @@ func (c *call) setKey(websocket bool) error {
 			c.key.proxy = p.url
 		}
 	}
+	if c.key.proxy != "" {
+		c.key.behindProxy(&t.profile.Connections.Proxy)
+	}
 	return nil
+}
+
+// behindProxy takes out of k what keeps no connections apart behind a proxy.
+func (k *connKey) behindProxy(p *fingerprints.Proxy) {
+	if p.Unpartitioned {
+		k.partition = ""
+	}
+	if p.SharedConns > 0 && k.scheme == "http" && !k.websocket && strings.HasPrefix(k.proxy, "http") {
+		k.host, k.port = "", "" // each request names its own
+	}
 }
 
 // owners remembers which connections may serve which hosts, so that a host

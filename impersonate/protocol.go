@@ -69,6 +69,8 @@ func (t *Transport) maxConns(key connKey, sample *clientConn) int {
 		return 1
 	case key.websocket:
 		return t.profile.Connections.WebSockets
+	case key.host == "":
+		return t.profile.Connections.Proxy.SharedConns
 	}
 	return max(1, t.profile.HTTP1.ConnsPerHost)
 }
@@ -79,6 +81,8 @@ func (t *Transport) maxUnknown(key connKey) int {
 	switch {
 	case key.websocket:
 		return t.profile.Connections.WebSockets
+	case key.host == "":
+		return t.profile.Connections.Proxy.SharedConns
 	case key.scheme == "http":
 		return max(1, t.profile.HTTP1.ConnsPerHost)
 	}

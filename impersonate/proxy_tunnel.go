@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -77,9 +78,10 @@ func connectFields(p *fingerprints.Profile, authority, auth string) []http1.Fiel
 }
 
 // dress makes a request's header fit for a plain HTTP proxy: some fields have
-// other names, and the credentials come last.
+// other names, and the credentials have their place.
 func (p *proxy) dress(fields []http1.Field, c *call) []http1.Field {
 	profile := c.t.profile
+	at := credentialsAt(fields, &profile.Connections.Proxy)
 	if rename := profile.Connections.Proxy.Rename; len(rename) > 0 {
 		for i := range fields {
 			if to := rename[strings.ToLower(fields[i].Name)]; to != "" {
@@ -92,7 +94,18 @@ func (p *proxy) dress(fields []http1.Field, c *call) []http1.Field {
 		c.proxyAuth = p.basic() // there is no second time for this body
 	}
 	if c.proxyAuth != "" {
-		fields = append(fields, http1.Field{Name: profile.HTTP1.Spell("proxy-authorization"), Value: c.proxyAuth})
+		fields = slices.Insert(fields, at, http1.Field{Name: profile.HTTP1.Spell("proxy-authorization"), Value: c.proxyAuth})
 	}
 	return fields
+}
+
+// credentialsAt is where the credentials go among fields.
+func credentialsAt(fields []http1.Field, p *fingerprints.Proxy) int {
+	for i := range fields {
+		name := strings.ToLower(fields[i].Name)
+		if slices.Contains(p.Before, name) || len(p.Behind) > 0 && !slices.Contains(p.Behind, name) {
+			return i
+		}
+	}
+	return len(fields)
 }

@@ -1,0 +1,103 @@
+package impersonate
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// A proxied request is what a browser said to a proxy that asks for credentials.
+type proxied struct {
+	Capture    string `json:"capture"`
+	Connection int    `json:"connection"`
+	Head       string `json:"head"`
+}
+
+func readProxied(t *testing.T, capture string) (list []proxied) {
+	t.Helper()
+	f, err := os.Open("../fingerprints/testdata/proxy.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var p proxied
+		if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
+			t.Fatal(err)
+		}
+		if p.Capture == capture {
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 {
+		t.Fatalf("no requests of %s", capture)
+	}
+	return list
+}
+
+// TestProxySeesWhatABrowserSends does the captured browsers' requests: when the
+// credentials come, where they stand, and which connection they take.
+func TestProxySeesWhatABrowserSends(t *testing.T) {
+	for capture, name := range map[string]string{"chromium-156-proxy": "chromium-156", "firefox-153-proxy": "firefox-153-linux"} {
+		t.Run(name, func(t *testing.T) {
+			want := readProxied(t, capture)
+			px := newTestProxy(t, nil, func(head string) string {
+				switch {
+				case !strings.Contains(head, "\r\nProxy-Authorization: Basic dTpw\r\n"):
+					return "HTTP/1.1 407 no\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 2\r\n\r\nno"
+				case strings.HasPrefix(head, "CONNECT "):
+					return "HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n"
+				}
+				return "HTTP/1.1 200 407 keeps it open\r\nContent-Length: 0\r\n\r\n"
+			})
+			tr := proxiedTransport(t, name, px)
+			if _, err := get(t, tr, t.Context(), "https://secure.test/"); err == nil {
+				t.Error("the proxy's refusal is no error")
+			}
+			if strings.HasPrefix(want[3].Head, "GET http://plain.test/ ") { // asked anew, in another run of the browser
+				tr = proxiedTransport(t, name, px)
+			}
+			do(t, tr, "GET", "http://plain.test/", nil)
+			page := &url.URL{Scheme: "http", Host: "plain.test", Path: "/"}
+			form := RequestInfo{Dest: fingerprints.Document, Mode: fingerprints.Navigate, Site: fingerprints.SiteCrossSite, Kind: "form",
+				Document: page, Referer: "http://plain.test/", Origin: "http://plain.test", TopLevel: "http://post.test"}
+			req, err := http.NewRequestWithContext(WithRequestInfo(t.Context(), form), "POST", "http://post.test/p", strings.NewReader("a=b\r\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "text/plain")
+			dials := tr.Stats().Dials
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			heads := px.heads()
+			for i, head := range heads {
+				if head != want[i].Head {
+					t.Errorf("request %d is\n%q, the browser's\n%q", i, head, want[i].Head)
+				}
+			}
+			if len(heads) != len(want)-1 { // the icon is the browser's own idea
+				t.Errorf("%d requests, the browser sent %d", len(heads), len(want)-1)
+			}
+			post := len(want) - 2
+			if same := tr.Stats().Dials == dials; same != (want[post].Connection == want[post-1].Connection) {
+				t.Errorf("that two hosts share a connection to the proxy is %t, in the browser %t", same, !same)
+			}
+		})
+	}
+}
+
+func proxiedTransport(t *testing.T, name string, px *testProxy) *Transport {
+	return newTransport(t, nil, func(o *Options) {
+		o.Profile, o.Proxy = profile(t, name), "http://u:p@"+px.addr
+		onlyDial(t, o, px.addr)
+	})
+}
