@@ -30,8 +30,9 @@ type Options struct {
 	Locale string
 
 	// Proxy is the URL of the proxy for every connection: http, https, socks4a,
-	// socks5 or socks5h, with user:password@ where it asks for them. If empty,
-	// connections are direct. No environment variable is read.
+	// socks5 or socks5h, with user:password@ where it asks for them: an HTTP
+	// proxy gets them, as from a browser, when it has answered 407, and from
+	// then on. If empty, connections are direct. No environment variable is read.
 	Proxy string
 
 	// ProxyFunc, if not nil, chooses the proxy of each request instead; a nil
