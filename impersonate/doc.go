@@ -10,7 +10,8 @@
 //
 // # Limitations
 //
-// HTTPS proxies are spoken to in HTTP/1.1. A proxy's challenge is answered
+// An HTTPS proxy is offered HTTP/1.1 alone, where browsers offer HTTP/2 and send
+// CONNECT over it: only the proxy can see that. A proxy's challenge is answered
 // (Basic and Digest), a server's 401 is left to the caller. SOCKS5 names are
 // always resolved by the proxy, with socks5:// too. WebSockets use HTTP/1.1. A
 // request body of unknown length is chunked on HTTP/1.1, which no browser does.
