@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -232,6 +233,31 @@ func (c *capturedRequest) profileOf() string {
 	return parts[0] + "-" + parts[1] + "-linux"
 }
 
+// headless are the headless builds without a profile of their own, and the
+// release whose header rules they stand for.
+var headless = map[string]string{"chromium-137": "chrome-136", "chromium-149": "chrome-150", "chromium-152": "chrome-152", "chromium-153": "chrome-154"}
+
+// profile is the profile of the captured build: for one of headless the
+// release's, with the name and version that the build gives itself.
+func (c *capturedRequest) profile() (*Profile, error) {
+	build := strings.TrimSuffix(c.profileOf(), "-linux")
+	release, ok := headless[build]
+	if !ok {
+		return Lookup(c.profileOf())
+	}
+	p, err := Lookup(release + "-linux")
+	if err != nil {
+		return nil, err
+	}
+	p.Version = strings.TrimPrefix(build, "chromium-")
+	vars := maps.Clone(p.Platform().Vars)
+	vars["user-agent"], vars["brand"] = c.value("user-agent"), "HeadlessChrome"
+	p.Platforms = slices.Clone(p.Platforms)
+	p.Platform().Vars = vars
+	p.Headers.AcceptLanguage.Verbatim = true
+	return p, nil
+}
+
 func (c *capturedRequest) locale() string {
 	if v := c.value("accept-language"); !strings.Contains(v, ";") && strings.HasPrefix(c.Capture, "chromium") {
 		return v // a headless build
@@ -271,7 +297,7 @@ func wire(f *Form, c *capturedRequest) [][2]string {
 func TestFormEqualsCapture(t *testing.T) {
 	bad, needed := make(map[string]int), make(map[string]bool)
 	for _, c := range readCapturedRequests(t) {
-		p, err := Lookup(c.profileOf())
+		p, err := c.profile()
 		if err != nil {
 			t.Fatal(err)
 		}
