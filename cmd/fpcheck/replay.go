@@ -108,6 +108,14 @@ func (s *step) isDocument() bool {
 	return dest == "document" || dest == "" && s.value("upgrade-insecure-requests") != ""
 }
 
+// hasThirdPartyCookies reports whether the browser lets other sites than the
+// document's have theirs. It says so, or, before there was a field for that,
+// shows it.
+func (s step) hasThirdPartyCookies() bool {
+	embedded := s.value("sec-fetch-site") == "cross-site" && !s.isDocument() && s.value("sec-fetch-mode") != "cors"
+	return s.value("sec-fetch-storage-access") == "active" || embedded && s.value("cookie") != ""
+}
+
 func newStep(method, host, path string) (*step, error) {
 	u, err := url.Parse("https://" + host + path)
 	if err != nil {

@@ -217,7 +217,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
-	o := session.Options{ThirdPartyCookies: slices.ContainsFunc(steps, func(s step) bool { return s.value("sec-fetch-storage-access") == "active" })}
+	o := session.Options{ThirdPartyCookies: slices.ContainsFunc(steps, step.hasThirdPartyCookies)}
 	list, err := v.observe(ctx, p, c.Provenance.Name, opts, o, func(ctx context.Context, s *session.Session, extra func() error) error {
 		if err := replay(ctx, s, steps); err != nil || http1 {
 			return err
