@@ -327,7 +327,11 @@ func (c *phaseCase) check(err error) {
 	c.srv.mu.Unlock()
 	c.counts.mu.Lock()
 	defer c.counts.mu.Unlock()
-	switch {
+	switch unsent := c.f.dial != nil || c.f.connect != ""; {
+	case err != nil && unsent && OutcomeOf(err) != NotSent:
+		c.fail("there was no connection, and it may have been processed: %v", err)
+	case err != nil && c.f.connect != "" && c.f.connect != "mute" && !errors.As(err, new(*impersonate.ProxyError)):
+		c.fail("no word of the proxy: %v", err)
 	case err == nil:
 		c.counts.ok++
 		if n != 1 && (n == 0 || c.kind != "GET") {
@@ -347,6 +351,9 @@ func (c *phaseCase) check(err error) {
 		if n > 1 && c.kind != "GET" {
 			c.fail("the server saw it %d times: %v", n, err)
 		}
+	}
+	if c.f.idle != 0 && c.kind == "GET" && err != nil {
+		c.slow("a GET on a connection that had ended was not sent again: %v", err)
 	}
 	if (c.f.fault.Kind == testutil.Delay || c.f.fault.Kind == testutil.Drip) && err != nil {
 		c.slow("what only slows down ended it: %v", err)
