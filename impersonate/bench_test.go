@@ -120,7 +120,7 @@ func BenchmarkPrepare(b *testing.B) {
 	var buffer fieldBuffer
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := tr.newCall(req)
+		c, err := tr.newCall(req, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func TestPartitions(t *testing.T) {
 		tr := transportAs(t, c.browser)
 		key := func(name string) connKey {
 			info := infos[name]
-			call, err := tr.newCall(newRequest(t, "GET", "https://www.example.com/", "", &info))
+			call, err := tr.newCall(newRequest(t, "GET", "https://www.example.com/", "", &info), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

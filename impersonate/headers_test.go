@@ -14,7 +14,7 @@ import (
 // filled returns the header fields of a request, as they would be sent.
 func filled(t *testing.T, tr *Transport, req *http.Request, h2 bool) []field {
 	t.Helper()
-	c, err := tr.newCall(req)
+	c, err := tr.newCall(req, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestHostOverride(t *testing.T) {
 	if v, _ := valueOf(filled(t, tr, req, false), "Host"); v != "b.test" {
 		t.Errorf("Host %q", v)
 	}
-	c, err := tr.newCall(req)
+	c, err := tr.newCall(req, nil)
 	if err != nil || c.key.host != "a.test" || c.key.port != "8443" {
 		t.Errorf("key %+v, %v", c.key, err)
 	}

@@ -91,7 +91,14 @@ func (t *Transport) Profile() *fingerprints.Profile { return t.profile }
 // RoundTrip sends one request. It follows no redirects, keeps no cookies and
 // decodes no body; package session does. Every error is a *RequestError.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	c, invalid := t.newCall(req)
+	return t.RoundTripInfo(req, nil)
+}
+
+// RoundTripInfo is RoundTrip with info in the place of what req's context
+// carries; nil = that. The info must not be changed before the response's
+// body is closed.
+func (t *Transport) RoundTripInfo(req *http.Request, info *RequestInfo) (*http.Response, error) {
+	c, invalid := t.newCall(req, info)
 	if invalid != nil {
 		return nil, refuse(req, "check request", invalid)
 	}

@@ -40,7 +40,7 @@ var typed = &RequestInfo{Dest: fingerprints.Document, Mode: fingerprints.Navigat
 	Site: fingerprints.SiteNone, Kind: "typed", UserActivated: true}
 
 // newCall checks a request. Nothing has been dialled if it is refused.
-func (t *Transport) newCall(req *http.Request) (*call, error) {
+func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error) {
 	if req == nil {
 		return nil, &InvalidRequestError{Part: "request", Reason: "nil"}
 	}
@@ -51,7 +51,7 @@ func (t *Transport) newCall(req *http.Request) (*call, error) {
 	if invalid := checkRequest(req); invalid != nil {
 		return nil, invalid
 	}
-	c := &call{t: t, req: req, ctx: req.Context(), target: target, method: req.Method,
+	c := &call{t: t, req: req, ctx: req.Context(), info: info, target: target, method: req.Method,
 		crumbs: t.profile.HTTP2.CookieCrumbs}
 	if c.method == "" {
 		c.method = http.MethodGet
@@ -100,7 +100,10 @@ func isWebSocket(h http.Header) bool {
 
 // setInfo fills in what the caller did not say.
 func (c *call) setInfo(websocket bool) {
-	if c.info = requestInfo(c.ctx); c.info != nil {
+	if c.info == nil {
+		c.info = requestInfo(c.ctx)
+	}
+	if c.info != nil {
 		return
 	}
 	switch {

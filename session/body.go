@@ -23,20 +23,20 @@ type body struct {
 
 	mu    sync.Mutex // held by a Read for its whole time
 	r     io.Reader  // src, or the decoder over it; nil once released
-	limit *bodyLimit
+	limit bodyLimit
 	err   error // what every further Read returns
 }
 
-// newBody takes over a response's body.
-func (s *Session) newBody(o *op, src io.ReadCloser, ctx, parent context.Context, cancel context.CancelFunc) *body {
-	b := &body{src: src, op: o, ctx: ctx, parent: parent, cancel: cancel, r: src}
-	b.limit = &bodyLimit{max: s.opts.maxBodyBytes(), wantRatio: s.opts.maxDecodedRatio()}
-	if d := s.opts.BodyIdleTimeout; d > 0 {
+// init takes over the body of f's response.
+func (b *body) init(f *fetch, src io.ReadCloser) {
+	o := &f.s.opts
+	b.src, b.op, b.ctx, b.parent, b.cancel, b.r = src, &f.op, f.ctx, f.parent, f.cancel, src
+	b.limit = bodyLimit{max: o.maxBodyBytes(), wantRatio: o.maxDecodedRatio()}
+	if d := o.BodyIdleTimeout; d > 0 {
 		b.mu.Lock() // abandon may come at once
 		b.idle = newIdleTimer(d, b.abandon)
 		b.mu.Unlock()
 	}
-	return b
 }
 
 // decodeWith puts a decoder over what was not read yet.
@@ -44,7 +44,7 @@ func (b *body) decodeWith(codings []coding) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.r != nil {
-		b.r = newDecoder(b.r, codings, b.limit)
+		b.r = newDecoder(b.r, codings, &b.limit)
 		b.limit.ratio = b.limit.wantRatio
 	}
 }

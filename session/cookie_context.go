@@ -126,6 +126,9 @@ func (f *fetch) jarCookies() string {
 		return ""
 	}
 	if j, ok := f.s.jar.(*CookieJar); ok {
+		if j.isEmpty() {
+			return ""
+		}
 		return j.header(f.url, f.cookieContext())
 	}
 	if f.thirdParty() && !f.s.opts.ThirdPartyCookies {

@@ -114,6 +114,12 @@ func (j *CookieJar) Clear() {
 	j.n = 0
 }
 
+func (j *CookieJar) isEmpty() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.n == 0
+}
+
 // header is the Cookie field for a request, "" for none.
 func (j *CookieJar) header(u *url.URL, cc cookieContext) string {
 	list := j.matching(u, cc)

@@ -199,7 +199,7 @@ func TestWireErrorPassesThrough(t *testing.T) {
 		for _, n := range []int{1, len(coded) / 2, len(coded)} {
 			list, _ := codingsOf(http.Header{"Content-Encoding": {c}})
 			d := newDecoder(&brokenBody{bytes.NewReader(coded[:n]), broken}, list, &bodyLimit{})
-			if _, err := io.ReadAll(d); !errors.Is(err, broken) {
+			if _, err := io.ReadAll(d); !errors.Is(err, broken) || errors.Is(err, ErrEncoding) {
 				t.Errorf("%s after %d: %v", c, n, err)
 			}
 			d.release()
@@ -363,7 +363,7 @@ func TestEmptyMembersAreBounded(t *testing.T) {
 		coding string
 		body   []byte
 	}{
-		"gzip members":   {"gzip", bytes.Repeat(empty, 100_000)},
+		"gzip members":   {"gzip", bytes.Repeat(empty, 2000)},
 		"zstd skippable": {"zstd", bytes.Repeat(skippable, 1<<20)},
 		"deflate blocks": {"deflate", bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)},
 	} {
@@ -485,8 +485,9 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		const limit = 1 << 20
-		lim := &bodyLimit{max: limit}
-		b := &body{r: newDecoder(bytes.NewReader(data), list, lim), limit: lim}
+		b := &body{limit: bodyLimit{max: limit}}
+		lim := &b.limit
+		b.r = newDecoder(bytes.NewReader(data), list, lim)
 		n := 0
 		buf := make([]byte, 4096)
 		for {

@@ -74,6 +74,10 @@ func newFakeFloor(script func(*http.Request) fakeAnswer) *fakeFloor {
 
 var errFakeClosedUnsent = fmt.Errorf("fake floor: %w (%w)", impersonate.ErrClosed, impersonate.ErrNotSent)
 
+func (f *fakeFloor) RoundTripInfo(req *http.Request, info *impersonate.RequestInfo) (*http.Response, error) {
+	return f.RoundTrip(req.WithContext(impersonate.WithRequestInfo(req.Context(), *info)))
+}
+
 func (f *fakeFloor) RoundTrip(req *http.Request) (*http.Response, error) {
 	var a fakeAnswer
 	if f.script != nil {

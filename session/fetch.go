@@ -16,9 +16,11 @@ import (
 // Fetch standard's request.
 type fetch struct {
 	s      *Session
-	op     *op
+	op     op
 	plan   plan
 	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
+	first  impersonate.RequestInfo  // of the first hop, if the caller has none
+	body   body                     // of the response, once it is delivered
 	single bool                     // RoundTrip: one hop, no cookies
 
 	parent context.Context // the caller's
@@ -52,12 +54,11 @@ type chain struct {
 
 // newFetch admits a request. If it cannot, the body is closed.
 func (s *Session) newFetch(req *http.Request) (*fetch, error) {
-	o, err := s.life.begin()
-	if err != nil {
+	f := &fetch{s: s, cur: req, basic: true}
+	if err := s.life.begin(&f.op); err != nil {
 		closeRequestBody(req)
 		return nil, &RequestError{Outcome: NotSent, Err: err}
 	}
-	f := &fetch{s: s, op: o, cur: req, basic: true}
 	if req == nil || req.URL == nil {
 		f.parent, f.cancel = context.Background(), func() {}
 		f.ctx = f.parent
@@ -70,8 +71,9 @@ func (s *Session) newFetch(req *http.Request) (*fetch, error) {
 	}
 	first := firstOf(req)
 	if info, ok := impersonate.RequestInfoFrom(f.parent); ok {
-		f.own = &info
-		f.plan = planOf(&info)
+		f.first = info
+		f.own = &f.first
+		f.plan = planOf(f.own)
 	} else {
 		f.plan = planFor(first)
 	}
@@ -185,7 +187,11 @@ func (f *fetch) info() *impersonate.RequestInfo {
 		return f.own
 	}
 	p, c := &f.plan, &f.chain
-	i := &impersonate.RequestInfo{
+	i := &f.first
+	if f.sent {
+		i = new(impersonate.RequestInfo) // the floor may still look at the first
+	}
+	*i = impersonate.RequestInfo{
 		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
 		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
 		FetchPriority: p.fetchPriority, Cache: p.cache,
@@ -236,35 +242,49 @@ func (f *fetch) thirdParty() bool {
 	return f.plan.topLevel != nil && !originOf(f.plan.topLevel).sameSite(originOf(f.url))
 }
 
-// wire is the hop as the floor gets it.
+// wire is the hop as the floor gets it: the request itself if there is nothing
+// to change, else a copy.
 func (f *fetch) wire() *http.Request {
-	req := f.cur.WithContext(impersonate.WithRequestInfo(f.ctx, *f.info()))
-	req.URL = f.url
-	owned := false
-	own := func() http.Header {
-		if !owned {
-			req.Header, owned = req.Header.Clone(), true
-			if req.Header == nil {
-				req.Header = http.Header{}
-			}
+	req := f.cur
+	change := func() {
+		if req == f.cur {
+			req = f.cur.WithContext(f.ctx)
 		}
-		return req.Header
+	}
+	if f.s.opts.Timeout > 0 || f.url != f.cur.URL {
+		change()
+		req.URL = f.url
 	}
 	if f.single {
 		if req.URL.User != nil && req.Header.Get("Authorization") != "" {
 			u := *req.URL // http.Client made Authorization of it
 			u.User = nil
+			change()
 			req.URL = &u
 		}
 		if f.chain.redirected && !f.chain.ownReferer && req.Header.Get("Referer") != "" {
-			own().Del("Referer") // http.Client invents one, browsers do not
+			change()
+			req.Header = ownHeader(req.Header)
+			req.Header.Del("Referer") // http.Client invents one, browsers do not
 		}
 		return req
 	}
-	if c := f.cookies(req.Header["Cookie"]); c != "" {
-		own()["Cookie"] = []string{c}
+	if own := req.Header["Cookie"]; len(own) > 0 || f.s.jar != nil {
+		if c := f.cookies(own); c != "" && (len(own) != 1 || own[0] != c) {
+			change()
+			req.Header = ownHeader(req.Header)
+			req.Header["Cookie"] = []string{c}
+		}
 	}
 	return req
+}
+
+// ownHeader is a copy of h that can be written to.
+func ownHeader(h http.Header) http.Header {
+	if h == nil {
+		return http.Header{}
+	}
+	return h.Clone()
 }
 
 // run sends the request. If the caller's own code leaves it by a panic, a
@@ -347,7 +367,8 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 		return resp, nil
 	}
 	src := resp.Body
-	b := f.s.newBody(f.op, src, f.ctx, f.parent, f.cancel)
+	b := &f.body
+	b.init(f, src)
 	if w, ok := src.(io.Writer); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body = &upgraded{body: b, w: w}
 	} else {

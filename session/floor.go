@@ -10,7 +10,7 @@ import (
 // floor is what a Session stands on: an *impersonate.Transport, or the one of
 // a test. It has the same states as the Session and the same manners.
 type floor interface {
-	RoundTrip(*http.Request) (*http.Response, error)
+	RoundTripInfo(*http.Request, *impersonate.RequestInfo) (*http.Response, error)
 	Shutdown(context.Context) error
 	CloseNow() error
 	CloseIdleConnections()

@@ -68,18 +68,18 @@ func (l *lifecycle) init() {
 	l.gone = make(chan struct{})
 }
 
-// begin admits a request: the one place where open or not is decided.
-func (l *lifecycle) begin() (*op, error) {
-	o := &op{life: l}
+// begin admits a request as o: the one place where open or not is decided.
+func (l *lifecycle) begin(o *op) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != Open {
-		return nil, ErrSessionClosed
+		return ErrSessionClosed
 	}
+	o.life = l
 	l.admitted++
 	l.phases[opInCall]++
 	l.ops.add(o)
-	return o, nil
+	return nil
 }
 
 // isOpen reports whether a further hop or attempt of an admitted request may start.

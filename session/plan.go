@@ -32,20 +32,26 @@ type plan struct {
 // navigation, an upgrade is a WebSocket, and others are fetch(), from a
 // document of the target's own origin.
 func planFor(req *http.Request) plan {
-	own := &url.URL{Scheme: httpScheme(req.URL.Scheme), Host: req.URL.Host, Path: "/"}
 	o := fetchOptions(req.Context())
 	switch {
 	case isUpgrade(req):
+		own := ownDocument(req)
 		return plan{dest: fingerprints.WebSocket, mode: fingerprints.ModeWebSocket, credentials: CredentialsInclude,
 			client: own, topLevel: own}
 	case req.Method == "" || req.Method == http.MethodGet || req.Method == http.MethodHead:
 		return plan{dest: fingerprints.Document, mode: fingerprints.Navigate, kind: cmp.Or(o.Kind, "typed"), user: !o.Script,
 			credentials: CredentialsInclude, cache: o.Cache, fetchPriority: o.Priority}
 	default:
+		own := ownDocument(req)
 		p := plan{dest: fingerprints.Empty, client: own, topLevel: own, referrer: own}
 		p.apply(o)
 		return p
 	}
+}
+
+// ownDocument is a document of the target's own origin.
+func ownDocument(req *http.Request) *url.URL {
+	return &url.URL{Scheme: httpScheme(req.URL.Scheme), Host: req.URL.Host, Path: "/"}
 }
 
 // apply fills in what the page says of a subresource or fetch, and the

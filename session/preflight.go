@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
-	"github.com/guise-http/guise/impersonate"
 )
 
 // maxPreflights bounds the preflight cache.
@@ -115,12 +114,12 @@ func (f *fetch) askPreflight(method string, headers []string) (g preflightGrant,
 	req := (&http.Request{
 		Method: http.MethodOptions, URL: f.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Access-Control-Request-Method": {method}},
-	}).WithContext(impersonate.WithRequestInfo(f.ctx, info))
+	}).WithContext(f.ctx)
 	if len(headers) > 0 {
 		req.Header["Access-Control-Request-Headers"] = []string{strings.Join(headers, ",")}
 	}
 	f.s.count.preflights.Add(1)
-	resp, err := f.s.floor.RoundTrip(req)
+	resp, err := f.s.floor.RoundTripInfo(req, &info)
 	if err != nil {
 		return g, 0, err
 	}

@@ -354,8 +354,8 @@ type wrapFloor struct {
 	change func(*http.Response)
 }
 
-func (w wrapFloor) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := w.fakeFloor.RoundTrip(req)
+func (w wrapFloor) RoundTripInfo(req *http.Request, info *impersonate.RequestInfo) (*http.Response, error) {
+	resp, err := w.fakeFloor.RoundTripInfo(req, info)
 	if err == nil {
 		w.change(resp)
 	}

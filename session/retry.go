@@ -141,9 +141,14 @@ func (f *fetch) send() (*http.Response, error) {
 			return resp, fmt.Errorf("%w: %w", werr, err)
 		}
 		f.s.count.retries.Add(1)
-		req = f.wire()
-		if req.Body, err = againBody(f.cur); err != nil {
+		body, err := againBody(f.cur)
+		if err != nil {
 			return resp, err
+		}
+		if req = f.wire(); body != nil {
+			again := *req // may be the caller's own
+			again.Body = body
+			req = &again
 		}
 	}
 }
@@ -156,7 +161,7 @@ func (e *statusError) Error() string { return fmt.Sprintf("last status %d", e.st
 // attempt gives the hop to the floor.
 func (f *fetch) attempt(req *http.Request) (*http.Response, error) {
 	f.taken = true
-	resp, err := f.s.floor.RoundTrip(req)
+	resp, err := f.s.floor.RoundTripInfo(req, f.info())
 	if err == nil || !errors.Is(err, ErrNotSent) {
 		f.sent = true
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -69,6 +70,33 @@ func (o origin) relation(p origin) fingerprints.Site {
 // registrable is the domain one below a public suffix, or the host itself
 // where there is none.
 func registrable(host string) string {
+	registrables.mu.RLock()
+	known, ok := registrables.known[host]
+	registrables.mu.RUnlock()
+	if ok {
+		return known
+	}
+	d := findRegistrable(host)
+	registrables.mu.Lock()
+	defer registrables.mu.Unlock()
+	if registrables.known == nil || len(registrables.known) >= maxRegistrables {
+		registrables.known = make(map[string]string)
+	}
+	registrables.known[host] = d
+	return d
+}
+
+// maxRegistrables bounds how many hosts' domains are remembered.
+const maxRegistrables = 1024
+
+// registrables remembers what looking up costs more than all else that is done
+// about cookies and sites.
+var registrables struct {
+	mu    sync.RWMutex // guards known
+	known map[string]string
+}
+
+func findRegistrable(host string) string {
 	if net.ParseIP(host) != nil {
 		return host
 	}
