@@ -188,7 +188,7 @@ func (l *learner) learnLanguage() {
 	was := l.p.Headers.AcceptLanguage
 	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}} {
 		l.p.Headers.AcceptLanguage = form
-		f, err := l.p.Form(fingerprints.Request{HTTP2: true}, "")
+		f, err := l.p.Form(fingerprints.Request{HTTP2: true}, languages(want))
 		if err != nil {
 			break
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -217,7 +218,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
-	o := session.Options{ThirdPartyCookies: slices.ContainsFunc(steps, step.hasThirdPartyCookies)}
+	o := session.Options{Locale: localeIn(steps), ThirdPartyCookies: slices.ContainsFunc(steps, step.hasThirdPartyCookies)}
 	list, err := v.observe(ctx, p, c.Provenance.Name, opts, o, func(ctx context.Context, s *session.Session, extra func() error) error {
 		if err := replay(ctx, s, steps); err != nil || http1 {
 			return err
@@ -262,8 +263,8 @@ func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, what st
 	}
 	defer srv.Close()
 	open := func() (*session.Session, error) {
-		o.CustomProfile, o.Locale, o.RootCAs, o.DialContext = p, localeOf(p), v.ca.Pool(), srv.DialContext
-		o.DrainTimeout = 5 * time.Second
+		o.CustomProfile, o.RootCAs, o.DialContext = p, v.ca.Pool(), srv.DialContext
+		o.Locale, o.DrainTimeout = cmp.Or(o.Locale, localeOf(p)), 5*time.Second
 		return session.New(&o)
 	}
 	extra := func() error {
@@ -300,12 +301,32 @@ func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, what st
 	return list, nil
 }
 
-// localeOf is what the captured browsers were set to.
+// localeOf is what the captured browsers of a profile were set to.
 func localeOf(p *fingerprints.Profile) string {
 	if p.Headers.AcceptLanguage.Verbatim {
 		return "en-US,en"
 	}
 	return "en-US"
+}
+
+// localeIn is the list of languages that a captured browser was set to.
+func localeIn(steps []step) string {
+	for i := range steps {
+		if v := steps[i].value("accept-language"); v != "" {
+			return languages(v)
+		}
+	}
+	return ""
+}
+
+// languages takes the weights out of a value of accept-language.
+func languages(value string) string {
+	var list []string
+	for _, entry := range strings.Split(value, ",") {
+		tag, _, _ := strings.Cut(entry, ";")
+		list = append(list, strings.TrimSpace(tag))
+	}
+	return strings.Join(list, ",")
 }
 
 // describe takes the strings of the first HTTP/2 connection, or of the first.
