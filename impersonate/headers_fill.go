@@ -174,7 +174,7 @@ func (c *call) saysLength(h2 bool) bool {
 	if c.body == nil {
 		return c.method == "POST" || c.method == "PUT" || c.method == "PATCH"
 	}
-	return c.length() > 0 || !h2
+	return c.length(h2) > 0 || !h2
 }
 
 // appendLength says how long the body is. Browsers never send a body of
@@ -183,7 +183,7 @@ func (c *call) appendLength(dst []field, name string, h2 bool) []field {
 	if !c.saysLength(h2) {
 		return dst
 	}
-	if n := c.length(); n >= 0 {
+	if n := c.length(h2); n >= 0 {
 		return append(dst, field{Name: name, Value: strconv.FormatInt(n, 10)})
 	}
 	return append(dst, field{Name: "Transfer-Encoding", Value: "chunked"})
@@ -199,12 +199,13 @@ func (c *call) trailers() string {
 	return strings.Join(names, ", ")
 }
 
-// length is the number of body bytes, or -1 if it is not known.
-func (c *call) length() int64 {
+// length is the number of body bytes, or -1 if it is not known or not said: on
+// HTTP/1.1 only a chunked body has room for trailers (RFC 9112, section 7.1.2).
+func (c *call) length(h2 bool) int64 {
 	if c.body == nil {
 		return 0
 	}
-	if c.req.ContentLength <= 0 {
+	if c.req.ContentLength <= 0 || !h2 && len(c.req.Trailer) > 0 {
 		return -1
 	}
 	return c.req.ContentLength

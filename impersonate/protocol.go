@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,7 +118,7 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 	r := &c.h2req // the connection keeps nothing of it
 	*r = http2.Request{
 		Fields:         c.fields(f, true, buffer[:0]),
-		HTTP:           c.wire(),
+		HTTP:           c.wire(true),
 		Priority:       f.priority,
 		PriorityUpdate: f.update,
 		EmptyData:      f.emptyData && c.body == nil && c.saysLength(true),
@@ -157,7 +158,7 @@ func (h h1Conn) roundTrip(c *call) (*http.Response, error) {
 	r := &http1.Request{
 		Method:         c.method,
 		Target:         c.target.path,
-		HTTP:           c.wire(),
+		HTTP:           c.wire(false),
 		ExpectContinue: c.expectContinue(),
 	}
 	buffer := fieldBuffers.Get().(*fieldBuffer)
@@ -168,16 +169,21 @@ func (h h1Conn) roundTrip(c *call) (*http.Response, error) {
 		r.Fields[i] = http1.Field(f)
 	}
 	if p := h.cc.proxy; p != nil {
-		// RFC 9112, section 3.2.2: a proxy needs the whole URL.
-		r.Target = c.target.scheme + "://" + c.host + c.target.path
+		r.Target = c.absolute()
 		r.Fields = p.dress(r.Fields, c)
 	}
 	return h.RoundTrip(r)
 }
 
+// absolute is the target as a plain HTTP proxy needs it: the whole URL, without
+// a path for OPTIONS * (RFC 9112, sections 3.2.2 and 3.2.4).
+func (c *call) absolute() string {
+	return c.target.scheme + "://" + c.host + strings.TrimPrefix(c.target.path, "*")
+}
+
 // wire is the request as a connection may have it: the body is ours, and so is
 // the context if it carries a bound.
-func (c *call) wire() *http.Request {
+func (c *call) wire(h2 bool) *http.Request {
 	if c.body == nil && c.wait == nil {
 		return c.req
 	}
@@ -187,7 +193,7 @@ func (c *call) wire() *http.Request {
 	}
 	if c.body != nil {
 		r.Body = c.body
-		r.ContentLength = c.length()
+		r.ContentLength = c.length(h2)
 	}
 	return &r
 }

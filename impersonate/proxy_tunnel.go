@@ -89,7 +89,7 @@ func (p *proxy) dress(fields []http1.Field, c *call) []http1.Field {
 			}
 		}
 	}
-	c.proxyAuth = c.t.proxies.authorization(p, c.method, c.target.scheme+"://"+c.host+c.target.path)
+	c.proxyAuth = c.t.proxies.authorization(p, c.method, c.absolute())
 	if c.proxyAuth == "" && p.auth && c.body != nil && c.req.GetBody == nil {
 		c.proxyAuth = p.basic() // there is no second time for this body
 	}

@@ -82,6 +82,8 @@ func TestInvalidRequestsAreNotDialled(t *testing.T) {
 		"upgrade on HTTP/2":   header("Upgrade", "h2c"),
 		"TE":                  header("Te", "gzip"),
 		"transfer coding":     header("Transfer-Encoding", "gzip"),
+		"* with GET":          func(r *http.Request) { r.URL.Path = "*" },
+		"trailer, no body":    func(r *http.Request) { r.Body, r.Trailer = nil, http.Header{"X-T": {"v"}} },
 		"length without body": func(r *http.Request) { r.ContentLength = 3 },
 	}
 	for name, change := range cases {
@@ -138,6 +140,34 @@ func TestTargets(t *testing.T) {
 		got, invalid := newTarget(u)
 		if invalid != nil || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", in, got, invalid, want)
+		}
+	}
+}
+
+// What net/http can say, we say: OPTIONS * and trailers behind a body of known
+// length, on both protocols.
+func TestAsteriskAndTrailers(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		srv := newServer(t, h2, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			w.Header().Set("X-Saw", r.RequestURI+"|"+string(body)+"|"+r.Trailer.Get("X-T")+".")
+		})
+		srv.Config.DisableGeneralOptionsHandler = true
+		tr := newTransport(t, srv, nil)
+		options, _ := http.NewRequestWithContext(t.Context(), "OPTIONS", srv.URL, nil)
+		options.URL.Path = "*"
+		trailers, _ := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/p", strings.NewReader("hello"))
+		trailers.Trailer = http.Header{"X-T": {"v"}}
+		for want, req := range map[string]*http.Request{"*||.": options, "/p|hello|v.": trailers} {
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Errorf("h2 %v: %v", h2, err)
+				continue
+			}
+			resp.Body.Close()
+			if saw := resp.Header.Get("X-Saw"); saw != want {
+				t.Errorf("h2 %v: server saw %q, want %q", h2, saw, want)
+			}
 		}
 	}
 }

@@ -17,7 +17,7 @@ type target struct {
 	host      string // lower case, A-labels; an IPv6 address without brackets
 	port      string // digits, never empty
 	authority string // host, and the port if it is not the scheme's
-	path      string // origin-form: path and query
+	path      string // origin-form: path and query; or "*" (RFC 9110, section 7.1)
 }
 
 // addr is what is dialled.
@@ -66,7 +66,7 @@ func newTarget(u *url.URL) (t target, err *InvalidRequestError) {
 		return t, err
 	}
 	t.path = u.RequestURI()
-	if !strings.HasPrefix(t.path, "/") {
+	if !strings.HasPrefix(t.path, "/") && t.path != "*" {
 		t.path = "/" + t.path
 	}
 	if t.path, err = checkPath(t.path); err != nil {
@@ -211,6 +211,9 @@ func checkRequest(req *http.Request) *InvalidRequestError {
 	if req.Method == http.MethodConnect {
 		return &InvalidRequestError{Part: "method", Reason: "CONNECT is for proxies; set Options.Proxy"}
 	}
+	if req.URL.Path == "*" && req.Method != http.MethodOptions {
+		return badURL("path * is for OPTIONS alone")
+	}
 	if err := checkFields("header", req.Header); err != nil {
 		return err
 	}
@@ -223,6 +226,9 @@ func checkRequest(req *http.Request) *InvalidRequestError {
 				return &InvalidRequestError{Part: "Host", Reason: strconv.Quote(req.Host)}
 			}
 		}
+	}
+	if len(req.Trailer) > 0 && !hasBody(req) {
+		return &InvalidRequestError{Part: "trailer", Reason: "set without a body"}
 	}
 	if req.ContentLength > 0 && !hasBody(req) {
 		return &InvalidRequestError{Part: "body", Reason: "ContentLength " +
