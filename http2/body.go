@@ -1,7 +1,6 @@
 package http2
 
 import (
-	"bufio"
 	"io"
 	"net/http"
 	"sync"
@@ -73,7 +72,7 @@ func (k *chunk) free() {
 
 // fill reads size bytes of DATA from src into b. Bytes that nobody wants any
 // more are read all the same, and given back to the connection's window.
-func (b *responseBody) fill(src *bufio.Reader, size int) error {
+func (b *responseBody) fill(src *readBuffer, size int) error {
 	if b.left > 0 {
 		b.left -= int64(size)
 	}
@@ -81,8 +80,7 @@ func (b *responseBody) fill(src *bufio.Reader, size int) error {
 		room := b.reserve(size)
 		if room == nil {
 			b.s.c.giveBack(nil, size)
-			_, err := src.Discard(size)
-			return err
+			return src.discard(size)
 		}
 		n, err := src.Read(room)
 		if !b.commit(n) {
@@ -250,6 +248,14 @@ func (b *responseBody) publishTrailer() {
 		}
 	}
 	b.trailer = nil
+}
+
+// Received reports whether all of the body has arrived: it can be read to its
+// end, whatever becomes of the connection.
+func (b *responseBody) Received() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state == bodyEnded && b.err == io.EOF //nolint:errorlint // only our own EOF is the clean end
 }
 
 // Close ends the response. If it is not complete, its stream is reset.

@@ -10,7 +10,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 	if h.id == 0 {
 		return connErrorf(CodeProtocol, "DATA on stream 0")
 	}
-	src := c.reader.frames.src
+	src := &c.reader.frames.src
 	size, pad := int(h.length), 0
 	if h.has(flagPadded) {
 		if size == 0 {
@@ -37,7 +37,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 		return fault
 	}
 	if s == nil {
-		if _, err := src.Discard(size + pad); err != nil {
+		if err := src.discard(size + pad); err != nil {
 			return err
 		}
 		c.flushAside()
@@ -46,7 +46,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 	if err := s.body.fill(src, size); err != nil {
 		return err
 	}
-	if _, err := src.Discard(pad); err != nil {
+	if err := src.discard(pad); err != nil {
 		return err
 	}
 	if size > 0 {

@@ -1,18 +1,12 @@
 package http2
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	xhttp2 "golang.org/x/net/http2"
 )
-
-// readBufferSize is what a connection reads at once when it does not know
-// where the bytes go yet. It is all that an idle connection keeps.
-const readBufferSize = 4 << 10
 
 // keptFrame is the largest frame whose buffer the parser may keep.
 const keptFrame = 4 << 10
@@ -20,7 +14,7 @@ const keptFrame = 4 << 10
 // A frameReader reads frames. DATA payloads do not pass through it: whoever
 // knows their stream reads them from src.
 type frameReader struct {
-	src    *bufio.Reader
+	src    readBuffer
 	parser *xhttp2.Framer
 	header xhttp2.FrameHeader // of the frame that next found
 	max    uint32
@@ -47,14 +41,14 @@ type frame struct {
 	fragment []byte // of a header block, or GOAWAY's debug data
 }
 
-func newFrameReader(r io.Reader, maxFrame uint32) *frameReader {
-	fr := &frameReader{src: bufio.NewReaderSize(r, readBufferSize), max: maxFrame}
+func newFrameReader(c *ClientConn, maxFrame uint32) *frameReader {
+	fr := &frameReader{src: readBuffer{src: source{c}, isQuiet: c.isQuiet}, max: maxFrame}
 	fr.reset()
 	return fr
 }
 
 func (fr *frameReader) reset() {
-	fr.parser = xhttp2.NewFramer(nil, fr.src)
+	fr.parser = xhttp2.NewFramer(nil, &fr.src)
 	fr.parser.SetMaxReadFrameSize(fr.max)
 	// The order of header blocks is checked by us, PUSH_PROMISE included.
 	fr.parser.AllowIllegalReads = true

@@ -140,7 +140,7 @@ func (t *encoderTable) link(seq uint64) {
 // grow doubles the ring and links the entries anew, oldest first.
 func (t *encoderTable) grow() {
 	old := *t
-	n := max(64, 2*len(old.ring))
+	n := max(32, 2*len(old.ring))
 	t.ring, t.names, t.pairs = make([]tableEntry, n), make([]uint64, n), make([]uint64, n)
 	for seq := t.oldest; seq < t.next; seq++ {
 		*t.at(seq) = *old.at(seq)

@@ -18,7 +18,7 @@ type reader struct {
 }
 
 func (r *reader) init(c *ClientConn) {
-	r.frames = newFrameReader(source{c}, c.cfg.setting(settingMaxFrameSize, minFrameSize))
+	r.frames = newFrameReader(c, c.cfg.setting(settingMaxFrameSize, minFrameSize))
 	r.block.init(&c.cfg)
 }
 

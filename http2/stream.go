@@ -118,6 +118,13 @@ func (c *ClientConn) failStreamHowLocked(s *stream, err error, drop bool, how cl
 	token(s.wake)
 }
 
+// isQuiet reports whether no stream is open.
+func (c *ClientConn) isQuiet() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams) == 0
+}
+
 // closeStreamLocked takes s out of the connection.
 func (c *ClientConn) closeStreamLocked(s *stream, how closedBy) {
 	s.state = streamClosed
