@@ -232,7 +232,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
-	d.Known += dropKnown(c.Provenance.Name, one)
+	d.Known += dropKnown(c, one)
 	r.Add(c.Provenance.Name+": ", one)
 	d.describe(list)
 	return nil

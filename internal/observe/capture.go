@@ -78,6 +78,7 @@ func loadFolder(dir string) (*Capture, error) {
 		}
 		c.Conns = append(c.Conns, one.Conns...)
 	}
+	straighten(c.Conns)
 	text, err := os.ReadFile(filepath.Join(dir, "provenance.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
