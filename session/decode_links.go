@@ -65,7 +65,7 @@ func (l *gzipLink) Read(p []byte) (int, error) {
 			}
 		}
 		n, err := l.zr.Read(p)
-		if err != io.EOF {
+		if !isEnd(err) {
 			return n, err
 		}
 		if err := l.next(); err != nil {
@@ -227,7 +227,7 @@ func (l *zstdLink) release() {
 
 // noEOF is err, except that a stream that ends inside its own head is cut off.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if isEnd(err) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -217,117 +215,6 @@ func TestRealRefusesBadRequests(t *testing.T) {
 	}
 }
 
-// Issue 5: 20 requests of 500 ms in flight, Close at 100 ms: all complete.
-func TestRealCloseDrains(t *testing.T) {
-	bothProtocols(t, func(t *testing.T, h2 bool) {
-		var dials atomic.Int32
-		var d net.Dialer
-		s, srv := newReal(t, h2, Options{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			dials.Add(1)
-			return d.DialContext(ctx, network, addr)
-		}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(500 * time.Millisecond)
-			io.WriteString(w, strings.Repeat(r.URL.Path, 1000))
-		}))
-		n := 20
-		if !h2 {
-			n = 6 // connections per host: the rest would be queued, and refused
-		}
-		var wg sync.WaitGroup
-		var ok atomic.Int32
-		for i := range n {
-			wg.Go(func() {
-				path := fmt.Sprintf("/%d", i)
-				resp, err := s.Get(t.Context(), srv.URL+path)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer resp.Body.Close()
-				if b, err := io.ReadAll(resp.Body); err == nil && string(b) == strings.Repeat(path, 1000) {
-					ok.Add(1)
-				}
-			})
-		}
-		deadline := time.Now().Add(5 * time.Second)
-		for s.Stats().Transport.Attempts < uint64(n) && time.Now().Before(deadline) {
-			runtime.Gosched()
-		}
-		time.Sleep(100 * time.Millisecond) // the scenario's instant, not a wait
-		if err := s.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-		wg.Wait()
-		if int(ok.Load()) != n {
-			t.Errorf("%d of %d complete", ok.Load(), n)
-		}
-		before := dials.Load()
-		start := time.Now()
-		_, err := s.Get(t.Context(), srv.URL)
-		wantClosed(t, err, NotSent)
-		if dt := time.Since(start); dt > 10*time.Millisecond || dials.Load() != before {
-			t.Errorf("refused after %v, %d dials", dt, dials.Load()-before)
-		}
-		wantConserved(t, s)
-	})
-}
-
-// L12: Close while dialling, and in a handshake that nobody answers.
-func TestRealCloseWhileDialling(t *testing.T) {
-	mute, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer mute.Close()
-	late := make(chan net.Conn, 1)
-	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
-		"dial": func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() },
-		"handshake": func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, mute.Addr().String())
-		},
-		"late": func(ctx context.Context, network, _ string) (net.Conn, error) {
-			<-ctx.Done() // and connects all the same
-			c, err := net.Dial(network, mute.Addr().String())
-			if err == nil {
-				c = &closeSignal{Conn: c, closed: late}
-			}
-			return c, err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dialling := make(chan struct{})
-			s, err := New(&Options{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				close(dialling)
-				return dial(ctx, network, addr)
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			result := make(chan error, 1)
-			go func() {
-				_, err := s.Get(t.Context(), "https://127.0.0.1/")
-				result <- err
-			}()
-			<-dialling
-			start := time.Now()
-			if err := s.Close(); err != nil {
-				t.Errorf("Close: %v", err)
-			}
-			wantClosed(t, <-result, NotSent)
-			if d := time.Since(start); d > time.Second {
-				t.Errorf("closed after %v", d)
-			}
-			if name == "late" {
-				select {
-				case <-late:
-				case <-time.After(5 * time.Second):
-					t.Error("the late connection is still open")
-				}
-			}
-		})
-	}
-}
-
 type closeSignal struct {
 	net.Conn
 	once   sync.Once
@@ -372,55 +259,6 @@ func TestRealBlockedUpload(t *testing.T) {
 		wantClosed(t, <-result, MaybeProcessed)
 		if _, err := pw.Write([]byte("y")); err == nil {
 			t.Error("the request body is still open")
-		}
-	})
-}
-
-// L21: a peer that reads no more delays nothing.
-func TestRealWriteBlockedPeer(t *testing.T) {
-	bothProtocols(t, func(t *testing.T, h2 bool) {
-		for _, how := range []string{"Close", "CloseNow", "cancel"} {
-			reading := make(chan struct{})
-			release := make(chan struct{})
-			s, srv := newReal(t, h2, Options{DrainTimeout: 100 * time.Millisecond}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				close(reading)
-				<-release
-			}))
-			ctx, cancel := context.WithCancel(t.Context())
-			result := make(chan error, 1)
-			go func() {
-				resp, err := s.Post(ctx, srv.URL, "text/plain", io.LimitReader(zeroReader{}, 1<<30))
-				if err == nil {
-					resp.Body.Close()
-				}
-				result <- err
-			}()
-			<-reading
-			time.Sleep(50 * time.Millisecond) // the socket's buffers fill
-			start := time.Now()
-			switch how {
-			case "Close":
-				s.Close()
-			case "CloseNow":
-				s.CloseNow()
-			default:
-				cancel()
-			}
-			err := <-result
-			if d := time.Since(start); d > time.Second {
-				t.Errorf("%s: returned after %v", how, d)
-			}
-			if how == "cancel" {
-				if !errors.Is(err, context.Canceled) {
-					t.Errorf("%s: %v", how, err)
-				}
-			} else {
-				wantClosed(t, err, MaybeProcessed)
-			}
-			cancel()
-			close(release)
-			s.CloseNow()
-			srv.Close()
 		}
 	})
 }

@@ -343,76 +343,6 @@ func TestCORSRedirectCheck(t *testing.T) {
 	}
 }
 
-// Referer by policy: the response's, the request's, and the default.
-func TestReferrerPolicy(t *testing.T) {
-	const from = "https://user:pw@a.test/dir/page?q#frag"
-	for _, tt := range []struct{ policy, same, cross, down string }{
-		{"", "https://a.test/dir/page?q", "https://a.test/", ""},
-		{"no-referrer", "", "", ""},
-		{"no-referrer-when-downgrade", "https://a.test/dir/page?q", "https://a.test/dir/page?q", ""},
-		{"same-origin", "https://a.test/dir/page?q", "", ""},
-		{"origin", "https://a.test/", "https://a.test/", "https://a.test/"},
-		{"strict-origin", "https://a.test/", "https://a.test/", ""},
-		{"origin-when-cross-origin", "https://a.test/dir/page?q", "https://a.test/", "https://a.test/"},
-		{"unsafe-url", "https://a.test/dir/page?q", "https://a.test/dir/page?q", "https://a.test/dir/page?q"},
-		{"nonsense", "https://a.test/dir/page?q", "https://a.test/", ""},
-		{"no-referrer, made-up", "", "", ""},
-		{"origin, unsafe-url", "https://a.test/dir/page?q", "https://a.test/dir/page?q", "https://a.test/dir/page?q"},
-	} {
-		p := parseReferrerPolicy(tt.policy)
-		for to, want := range map[string]string{"https://a.test/x": tt.same, "https://b.test/": tt.cross, "http://b.test/": tt.down} {
-			got := ""
-			if r := p.refer(mustURL(t, from), mustURL(t, to)); r != nil {
-				got = r.String()
-			}
-			if got != want {
-				t.Errorf("%q to %s: %q, want %q", tt.policy, to, got, want)
-			}
-		}
-	}
-	s, f := newFake(t, Options{}, func(r *http.Request) fakeAnswer {
-		if r.URL.Path == "/private" {
-			return fakeAnswer{header: http.Header{"Referrer-Policy": {"no-referrer"}}}
-		}
-		return fakeAnswer{}
-	})
-	defer s.CloseNow()
-	referer := func() string {
-		i, _ := impersonate.RequestInfoFrom(f.last().Context())
-		return i.Referer
-	}
-	nav("https://a.test/private", "https://a.test/next")(t, s)
-	if referer() != "" {
-		t.Errorf("the document's policy is not kept: %q", referer())
-	}
-	nav("https://a.test/open", "https://a.test/next")(t, s)
-	if referer() != "https://a.test/open" {
-		t.Errorf("Referer %q", referer())
-	}
-	long := "https://a.test/" + strings.Repeat("x", 5000)
-	nav(long, "https://a.test/next")(t, s)
-	if referer() != "https://a.test/" {
-		t.Errorf("a long Referer: %d bytes", len(referer()))
-	}
-}
-
-// A redirect's own Referrer-Policy counts from its hop on.
-func TestRedirectReferrerPolicy(t *testing.T) {
-	s, f := newFake(t, Options{}, func(r *http.Request) fakeAnswer {
-		if r.URL.Path == "/1" {
-			return fakeAnswer{status: 302, header: http.Header{"Location": {"/2"}, "Referrer-Policy": {"no-referrer"}}}
-		}
-		return fakeAnswer{}
-	})
-	defer s.CloseNow()
-	nav("https://a.test/", "https://a.test/1")(t, s)
-	for n, want := range []string{"", "https://a.test/", ""} {
-		if i, _ := impersonate.RequestInfoFrom(f.requests[n].Context()); i.Referer != want {
-			t.Errorf("request %d: Referer %q, want %q", n, i.Referer, want)
-		}
-	}
-}
-
 // A Tab's documents: typed, link, reload, downloads and bodiless answers.
 func TestTabDocument(t *testing.T) {
 	s, f := newFake(t, Options{}, func(r *http.Request) fakeAnswer {
@@ -458,61 +388,6 @@ func TestTabDocument(t *testing.T) {
 		if tab.URL().String() != tt.shows || i.Kind != tt.kind || i.Site.String() != tt.site || i.Referer != tt.referer || !i.UserActivated {
 			t.Errorf("%s: shows %s, kind %s, site %s, referer %q", tt.to, tab.URL(), i.Kind, i.Site, i.Referer)
 		}
-	}
-}
-
-// Client hints: asked for, remembered by origin, sent once more where critical.
-func TestClientHints(t *testing.T) {
-	answer := http.Header{"Accept-Ch": {"Sec-CH-UA-Arch, sec-ch-ua-platform-version", "Sec-CH-UA, Device-Memory"}}
-	s, f := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{header: answer} })
-	defer s.CloseNow()
-	if len(s.hints.known) == 0 {
-		t.Fatal("the profile knows no high-entropy hints")
-	}
-	hints := func() string {
-		i, _ := impersonate.RequestInfoFrom(f.last().Context())
-		list := slices.Clone(i.ClientHints)
-		slices.Sort(list)
-		return strings.Join(list, " ")
-	}
-	const both = "sec-ch-ua-arch sec-ch-ua-platform-version"
-	tab := s.NewTab()
-	do := func(want string, call func() (*http.Response, error)) {
-		t.Helper()
-		if _, err := call(); err != nil {
-			t.Fatal(err)
-		}
-		if hints() != want {
-			t.Errorf("%s: hints %q, want %q", f.last().URL, hints(), want)
-		}
-	}
-	navigate := func(u string) func() (*http.Response, error) {
-		return func() (*http.Response, error) { return tab.Navigate(t.Context(), u) }
-	}
-	image := func(u string) func() (*http.Response, error) {
-		return func() (*http.Response, error) { return tab.Load(t.Context(), fingerprints.Image, u) }
-	}
-	do("", navigate("https://a.test/"))
-	do(both, navigate("https://a.test/2"))
-	do(both, image("https://a.test/i"))
-	do("", image("https://b.test/i")) // not b's to know, and not for an image to ask
-	do("", navigate("https://b.test/"))
-	do(both, navigate("https://a.test/2"))
-	do("", image("https://b.test/i")) // b asked as a document; in a's page it is not told
-	do("", navigate("http://c.test/"))
-	do("", navigate("http://c.test/"))
-	answer = http.Header{"Accept-Ch": {""}}
-	do(both, navigate("https://a.test/3"))
-	do("", navigate("https://a.test/4"))
-	answer = http.Header{"Accept-Ch": {"sec-ch-ua-arch, sec-ch-ua-platform-version"}, "Critical-Ch": {"sec-ch-ua-arch"}}
-	before := f.onWire()
-	do(both, navigate("https://d.test/"))
-	if n := f.onWire() - before; n != 2 {
-		t.Errorf("Critical-CH: %d requests", n)
-	}
-	do(both, navigate("https://d.test/"))
-	if n := f.onWire() - before; n != 3 {
-		t.Errorf("Critical-CH again: %d requests", n)
 	}
 }
 

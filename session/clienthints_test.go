@@ -1,0 +1,66 @@
+package session
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/impersonate"
+)
+
+// Client hints: asked for, remembered by origin, sent once more where critical.
+func TestClientHints(t *testing.T) {
+	answer := http.Header{"Accept-Ch": {"Sec-CH-UA-Arch, sec-ch-ua-platform-version", "Sec-CH-UA, Device-Memory"}}
+	s, f := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{header: answer} })
+	defer s.CloseNow()
+	if len(s.hints.known) == 0 {
+		t.Fatal("the profile knows no high-entropy hints")
+	}
+	hints := func() string {
+		i, _ := impersonate.RequestInfoFrom(f.last().Context())
+		list := slices.Clone(i.ClientHints)
+		slices.Sort(list)
+		return strings.Join(list, " ")
+	}
+	const both = "sec-ch-ua-arch sec-ch-ua-platform-version"
+	tab := s.NewTab()
+	do := func(want string, call func() (*http.Response, error)) {
+		t.Helper()
+		if _, err := call(); err != nil {
+			t.Fatal(err)
+		}
+		if hints() != want {
+			t.Errorf("%s: hints %q, want %q", f.last().URL, hints(), want)
+		}
+	}
+	navigate := func(u string) func() (*http.Response, error) {
+		return func() (*http.Response, error) { return tab.Navigate(t.Context(), u) }
+	}
+	image := func(u string) func() (*http.Response, error) {
+		return func() (*http.Response, error) { return tab.Load(t.Context(), fingerprints.Image, u) }
+	}
+	do("", navigate("https://a.test/"))
+	do(both, navigate("https://a.test/2"))
+	do(both, image("https://a.test/i"))
+	do("", image("https://b.test/i")) // not b's to know, and not for an image to ask
+	do("", navigate("https://b.test/"))
+	do(both, navigate("https://a.test/2"))
+	do("", image("https://b.test/i")) // b asked as a document; in a's page it is not told
+	do("", navigate("http://c.test/"))
+	do("", navigate("http://c.test/"))
+	answer = http.Header{"Accept-Ch": {""}}
+	do(both, navigate("https://a.test/3"))
+	do("", navigate("https://a.test/4"))
+	answer = http.Header{"Accept-Ch": {"sec-ch-ua-arch, sec-ch-ua-platform-version"}, "Critical-Ch": {"sec-ch-ua-arch"}}
+	before := f.onWire()
+	do(both, navigate("https://d.test/"))
+	if n := f.onWire() - before; n != 2 {
+		t.Errorf("Critical-CH: %d requests", n)
+	}
+	do(both, navigate("https://d.test/"))
+	if n := f.onWire() - before; n != 3 {
+		t.Errorf("Critical-CH again: %d requests", n)
+	}
+}
