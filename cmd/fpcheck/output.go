@@ -70,8 +70,10 @@ func hintFor(err error) string {
 		return "fpcheck show NAME --json prints a profile that is right"
 	case errors.As(err, &tool):
 		return "apt-get install " + tool.pkg
-	case errors.Is(err, observe.ErrNoConnection):
+	case errors.Is(err, observe.ErrNoConnection), errors.Is(err, observe.ErrNoCapture):
 		return "fpcheck capture makes one"
+	case errors.As(err, new(*json.SyntaxError)):
+		return "the file is cut off, or no JSON"
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the path"
 	}

@@ -92,6 +92,9 @@ func loadFolder(dir string) (*Capture, error) {
 	return c, nil
 }
 
+// ErrNoCapture is matched by the error for JSON that is something else.
+var ErrNoCapture = errors.New("neither a capture nor a connection of one")
+
 // decodeCapture reads either form of file.
 func decodeCapture(text []byte) (*Capture, error) {
 	var head struct {
@@ -99,6 +102,9 @@ func decodeCapture(text []byte) (*Capture, error) {
 		Connections json.RawMessage `json:"connections"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
+		if errors.As(err, new(*json.UnmarshalTypeError)) {
+			return nil, ErrNoCapture
+		}
 		return nil, err
 	}
 	if head.Format != "" || head.Connections != nil {
@@ -109,7 +115,7 @@ func decodeCapture(text []byte) (*Capture, error) {
 		return nil, err
 	}
 	if t.ClientHello == "" && t.Frames == nil && t.HTTP1 == nil {
-		return nil, errors.New("neither a capture nor a connection of one")
+		return nil, ErrNoCapture
 	}
 	return &Capture{Conns: []*Transcript{t}}, nil
 }
