@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"runtime"
 	"time"
 )
 
@@ -139,6 +140,7 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 	}
 	ping, pings := c.startPingLocked()
 	aside := c.uploads > 0 && s.ctx.Done() != nil
+	crowded := len(c.streams) > 1
 	uploads := s.upload == uploadRunning
 	if uploads {
 		c.busy++
@@ -160,6 +162,11 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 	if aside {
 		c.flushAside()
 	} else {
+		if crowded {
+			// Others may be about to send: whoever is ready to run puts its
+			// frames beside ours, and one write takes them all.
+			runtime.Gosched()
+		}
 		c.flush(s.ctx)
 	}
 	if uploads {

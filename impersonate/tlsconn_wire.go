@@ -42,7 +42,8 @@ type wireConn struct {
 
 	mu     sync.Mutex // held over writes: records must leave in the order they were sealed in
 	corked int        // > 0: writes are collected in out
-	out    []byte     // from writeBuffers
+	out    []byte     // in lent
+	lent   *[]byte    // from writeBuffers; nil while nothing waits
 	err    error      // sticky: after a failed write the peer's state is unknown
 }
 
@@ -54,8 +55,9 @@ func (w *wireConn) Write(b []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.corked > 0 {
-		if w.out == nil {
-			w.out = *writeBuffers.Get().(*[]byte)
+		if w.lent == nil {
+			w.lent = writeBuffers.Get().(*[]byte)
+			w.out = *w.lent
 		}
 		w.out = append(w.out, b...)
 		return len(b), nil
@@ -97,10 +99,10 @@ func (w *wireConn) flushLocked() error {
 		return w.err
 	}
 	if cap(w.out) <= maxPooledWrite { // idle connections hold no buffer
-		p := w.out[:0]
-		writeBuffers.Put(&p)
+		*w.lent = w.out[:0]
+		writeBuffers.Put(w.lent)
 	}
-	w.out = nil
+	w.out, w.lent = nil, nil
 	return w.err
 }
 
