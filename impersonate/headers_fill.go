@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -224,9 +225,9 @@ func canonical(h http.Header) (_ http.Header, spelled map[string]string) {
 	}
 	made := make(http.Header, len(h))
 	spelled = make(map[string]string)
-	for key, values := range h {
+	for _, key := range slices.Sorted(maps.Keys(h)) { // one field may be spelled in two ways
 		k := textproto.CanonicalMIMEHeaderKey(key)
-		made[k] = append(made[k], values...)
+		made[k] = append(made[k], h[key]...)
 		if k != key {
 			spelled[k] = key
 		}

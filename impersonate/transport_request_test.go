@@ -204,3 +204,13 @@ func TestRequestIsNotChanged(t *testing.T) {
 		}
 	}
 }
+
+// What the caller spells in two ways goes out in the same order each time.
+func TestTwoSpellings(t *testing.T) {
+	for range 50 {
+		h, spelled := canonical(http.Header{"x-a": {"3"}, "X-A": {"1"}, "X-a": {"2"}})
+		if got := strings.Join(h["X-A"], ""); got != "123" || spelled["X-A"] != "x-a" {
+			t.Fatalf("values %s, spelled %q", got, spelled["X-A"])
+		}
+	}
+}

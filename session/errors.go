@@ -32,7 +32,7 @@ var ErrNotSent = impersonate.ErrNotSent
 // is returned with them, its body closed.
 var (
 	ErrTooManyRedirects  = errors.New("too many redirects")
-	ErrBodyNotReplayable = errors.New("redirect asks for the body again, and Request.GetBody is nil")
+	ErrBodyNotReplayable = errors.New("redirect asks for a body that cannot be sent again")
 	ErrRedirectRefused   = errors.New("redirect refused")
 )
 

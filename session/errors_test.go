@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -107,6 +108,22 @@ func TestErrorText(t *testing.T) {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
+}
+
+// A GetBody that fails is not said to be missing.
+func TestBodyThatIsNotGivenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newFake(t, Options{}, func(*http.Request) fakeAnswer {
+			return fakeAnswer{status: 307, header: http.Header{"Location": {"/b"}}}
+		})
+		defer s.CloseNow()
+		gone := errors.New("file is gone")
+		req := newReq(t, "POST", "https://a.test/", []byte("x"))
+		req.GetBody = func() (io.ReadCloser, error) { return nil, gone }
+		if _, err := s.Do(req); !errors.Is(err, ErrBodyNotReplayable) || !errors.Is(err, gone) || strings.Contains(err.Error(), "nil") {
+			t.Error(err)
+		}
+	})
 }
 
 // Every option that makes no sense is this package's error, with its name.

@@ -66,7 +66,7 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 	f.ownCookies(next, resp)
 	if keepBody {
 		if f.cur.GetBody == nil {
-			return nil, fmt.Errorf("%w (status %d)", ErrBodyNotReplayable, resp.StatusCode)
+			return nil, fmt.Errorf("%w (status %d): Request.GetBody is nil", ErrBodyNotReplayable, resp.StatusCode)
 		}
 		next.GetBody, next.ContentLength, next.TransferEncoding = f.cur.GetBody, f.cur.ContentLength, f.cur.TransferEncoding
 	}
