@@ -52,6 +52,19 @@ func (t *Transport) dialHost(ctx context.Context, host, port string) (net.Conn, 
 	return t.race(ctx, addrs, port)
 }
 
+// dialProxyHost connects to a proxy. Options.LookupNetIP is for the names of
+// servers, which only the proxy may know now: it is not asked for the proxy's own.
+func (t *Transport) dialProxyHost(ctx context.Context, p *proxy) (net.Conn, error) {
+	if t.opts.DialContext != nil {
+		return t.dialAddr(ctx, net.JoinHostPort(p.host, p.port))
+	}
+	addrs, err := t.lookupWith(ctx, net.DefaultResolver.LookupNetIP, p.host)
+	if err != nil {
+		return nil, err
+	}
+	return t.race(ctx, addrs, p.port)
+}
+
 // dialAddr makes one connection.
 func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error) {
 	trace := tracerOf(ctx)
@@ -74,15 +87,26 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	return nc, err
 }
 
-// lookup resolves a host. Both families are asked at once; who comes first
-// does not wait long for the other.
+// A lookupIP asks a resolver; network is "ip4" or "ip6".
+type lookupIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+// lookup resolves a server's host.
 func (t *Transport) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if t.opts.LookupNetIP != nil {
+		return t.lookupWith(ctx, t.opts.LookupNetIP, host)
+	}
+	return t.lookupWith(ctx, net.DefaultResolver.LookupNetIP, host)
+}
+
+// lookupWith resolves a host. Both families are asked at once; who comes first
+// does not wait long for the other.
+func (t *Transport) lookupWith(ctx context.Context, ask lookupIP, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
 	}
 	trace := tracerOf(ctx)
 	trace.dnsStart(host)
-	addrs, err := t.lookupBoth(ctx, host)
+	addrs, err := lookupBoth(ctx, ask, host)
 	trace.dnsDone(addrs, err)
 	return addrs, err
 }
@@ -92,11 +116,7 @@ type lookupResult struct {
 	err   error
 }
 
-func (t *Transport) lookupBoth(ctx context.Context, host string) ([]netip.Addr, error) {
-	ask := t.opts.LookupNetIP
-	if ask == nil {
-		ask = net.DefaultResolver.LookupNetIP
-	}
+func lookupBoth(ctx context.Context, ask lookupIP, host string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithCancel(untraced{ctx})
 	defer cancel()
 	answers := [2]chan lookupResult{}

@@ -44,8 +44,8 @@ type Options struct {
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// LookupNetIP, if not nil, resolves names instead of net.DefaultResolver;
-	// network is "ip4" or "ip6". Behind a proxy only the proxy's own name is
-	// looked up.
+	// network is "ip4" or "ip6". Behind a proxy it is not called: the proxy's
+	// own name is for DialContext or the system.
 	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 	// RootCAs are the authorities trusted. If nil, the system's.

@@ -148,7 +148,7 @@ func orContext(ctx context.Context, err error) error {
 
 // reachProxy connects to the proxy itself, with TLS if it is an https one.
 func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.Conn, error) {
-	nc, err := t.dialHost(ctx, p.host, p.port)
+	nc, err := t.dialProxyHost(ctx, p)
 	if err != nil {
 		return nil, p.fail(0, err)
 	}
