@@ -176,6 +176,19 @@ func (c *tlsConn) Close() error {
 	return c.wire.Close()
 }
 
+// NetConn is the socket, below the TLS with an https proxy as well. Once that
+// is closed, Close has nobody to say close_notify to and does not wait.
+func (c *tlsConn) NetConn() net.Conn {
+	raw := c.wire.Conn
+	for {
+		over, ok := raw.(*tlsConn)
+		if !ok {
+			return raw
+		}
+		raw = over.wire.Conn
+	}
+}
+
 // LocalAddr implements net.Conn.
 func (c *tlsConn) LocalAddr() net.Addr { return c.wire.LocalAddr() }
 

@@ -147,6 +147,13 @@ func (b *responseBody) fail(err error) error {
 	return e
 }
 
+// Received reports whether all of the body has arrived: it can be read to its
+// end after the Transport is closed, too.
+func (b *responseBody) Received() bool {
+	rc, ok := b.rc.(interface{ Received() bool })
+	return ok && rc.Received()
+}
+
 // Close gives the rest of the response up.
 func (b *responseBody) Close() error {
 	b.mu.Lock()

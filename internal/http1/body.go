@@ -17,7 +17,8 @@ type body struct {
 	resp *http.Response // whose Trailer the end of the body completes
 
 	closed atomic.Bool
-	mu     sync.Mutex // guards the fields below and Conn.rd; held while reading
+	whole  atomic.Bool // Read has come to the end
+	mu     sync.Mutex  // guards the fields below and Conn.rd; held while reading
 	at     bodyState
 	err    error // what Read answers from now on, if not nil
 }
@@ -59,6 +60,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, nil
 	case err == io.EOF && !b.x.isCutOff():
 		b.err = io.EOF
+		b.whole.Store(true)
 		b.x.responseEnded()
 	default:
 		b.err = b.x.failBody(err)
@@ -68,6 +70,10 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	return n, b.err
 }
+
+// Received reports whether the body was read to its end. What else has arrived
+// is lost with the connection.
+func (b *body) Received() bool { return b.whole.Load() }
 
 // Close gives the body up. The connection stays usable if the rest has already
 // arrived, which is so when only the end marker was not read.

@@ -26,6 +26,9 @@ func (b *memoryBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Received is true: the body can be read whatever becomes of the connection.
+func (b *memoryBody) Received() bool { return true }
+
 func (b *memoryBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
