@@ -236,6 +236,7 @@ func (f *fakeFloor) Shutdown(ctx context.Context) error {
 func (f *fakeFloor) CloseNow() error          { return nil }
 func (f *fakeFloor) CloseIdleConnections()    { f.mu.Lock(); f.idle++; f.mu.Unlock() }
 func (f *fakeFloor) Reset()                   { f.mu.Lock(); f.resets++; f.mu.Unlock() }
+func (f *fakeFloor) SetProxy(string) error    { return nil }
 func (f *fakeFloor) Stats() impersonate.Stats { return impersonate.Stats{} }
 
 func (f *fakeFloor) onWire() int {

@@ -15,6 +15,7 @@ type floor interface {
 	CloseNow() error
 	CloseIdleConnections()
 	Reset()
+	SetProxy(string) error
 	Stats() impersonate.Stats
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -43,6 +44,26 @@ type Options struct {
 
 	// DialContext, if not nil, makes the TCP connections, those to a proxy included.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// LookupNetIP, if not nil, resolves the names of servers instead of the
+	// system; network is "ip4" or "ip6", and both are asked at once. DialContext
+	// gets addresses then. It is not called for a request that has a proxy, whose
+	// own name is for DialContext or the system.
+	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+	// DoH, if not empty, is a DNS resolver to ask over HTTPS (RFC 8484) instead
+	// of the system, through the Session's own connections: an https URL, which
+	// gets POSTs, or one that ends in {?dns} or {&dns}, which gets GETs. Answers
+	// are kept as long as they say, an hour at most. DialContext gets addresses
+	// then. There is no other way beside it: if it fails, requests do, with a
+	// *net.DNSError.
+	//
+	// The system resolves the resolver's own name, once, and no other: give an
+	// address (https://1.1.1.1/dns-query) where not even that may be seen. The
+	// loopback names are not asked, and neither /etc/hosts nor mDNS. A request
+	// that has a proxy leaves its name to that, and asks nobody. Questions count
+	// in Stats.Transport only, and carry neither cookies nor a page's header.
+	DoH string
 
 	// RootCAs are the authorities trusted. If nil, the system's.
 	RootCAs *x509.CertPool
@@ -190,6 +211,7 @@ func (o *Options) transport(p *fingerprints.Profile) *impersonate.Options {
 		Proxy:                 o.Proxy,
 		ProxyFunc:             o.ProxyFunc,
 		DialContext:           o.DialContext,
+		LookupNetIP:           o.LookupNetIP,
 		RootCAs:               o.RootCAs,
 		Certificates:          o.Certificates,
 		PinnedSPKI:            o.PinnedSPKI,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -20,6 +21,7 @@ type Session struct {
 	profile *fingerprints.Profile
 	floor   floor
 	jar     http.CookieJar // nil with NoCookies
+	doh     *dohResolver   // nil without Options.DoH
 	habits  habits
 
 	life   lifecycle
@@ -28,6 +30,9 @@ type Session struct {
 	hints  *hintStore
 	checks *preflightCache
 	count  counters
+
+	routing sync.Mutex // held over SetProxy
+	proxied bool       // SetProxy's or Options.Proxy's is in use; guarded by routing
 }
 
 // New returns an open Session. It owns no goroutine and no socket until the
@@ -41,16 +46,28 @@ func New(opts *Options) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
-	t, err := impersonate.New(o.transport(p))
+	below := o.transport(p)
+	doh, err := newDoH(&o, p)
+	if err != nil {
+		return nil, err
+	}
+	if doh != nil {
+		below.LookupNetIP = doh.lookup
+	}
+	t, err := impersonate.New(below)
 	if err != nil {
 		return nil, optionError(err)
 	}
-	return newSession(o, p, t), nil
+	s := newSession(o, p, t)
+	if doh != nil {
+		doh.floor, s.doh = t, doh
+	}
+	return s, nil
 }
 
 // newSession makes a Session on any floor.
 func newSession(o Options, p *fingerprints.Profile, f floor) *Session {
-	s := &Session{opts: o, profile: p, floor: f, jar: o.Jar, habits: habitsOf(p)}
+	s := &Session{opts: o, profile: p, floor: f, jar: o.Jar, habits: habitsOf(p), proxied: o.Proxy != ""}
 	if s.jar == nil && !o.NoCookies {
 		s.jar = NewCookieJar()
 	}
