@@ -39,7 +39,7 @@ func (cc *cookieContext) sends(c *Cookie, now time.Time) bool {
 	case crossTopLevel:
 		return c.SameSite != http.SameSiteStrictMode
 	case crossTopUnsafe:
-		return c.SameSite == http.SameSiteNoneMode || c.SameSite == http.SameSiteDefaultMode && (!cc.habits.laxUnset || now.Sub(c.Created) < laxUnsafeAge)
+		return c.SameSite == http.SameSiteNoneMode || c.SameSite == http.SameSiteDefaultMode && (!cc.habits.laxUnset || now.Sub(c.Created) < cc.habits.laxGrace)
 	case crossSite:
 		return cc.passesCross(c)
 	}

@@ -17,7 +17,6 @@ const (
 	maxCookiesPerDomain = 180
 	maxCookies          = 3300
 	maxCookieAge        = 400 * 24 * time.Hour // RFC 6265bis, section 5.5
-	laxUnsafeAge        = 2 * time.Minute      // Chromium's "Lax-allow-unsafe"
 )
 
 // A Cookie is one that a CookieJar holds.

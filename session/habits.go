@@ -28,7 +28,6 @@ type habits struct {
 
 	preflightMax     time.Duration // the longest time a preflight is remembered
 	preflightDefault time.Duration // for how long if the server does not say; 0 = for one request
-	preflightForgets bool          // preflightDefault is 0
 }
 
 func habitsOf(p *fingerprints.Profile) habits {
@@ -43,7 +42,6 @@ func habitsOf(p *fingerprints.Profile) habits {
 		geckoForms:          g.FormBoundary == "gecko",
 		preflightMax:        time.Duration(g.Preflight.MaxAge) * time.Second,
 		preflightDefault:    time.Duration(g.Preflight.DefaultAge) * time.Second,
-		preflightForgets:    g.Preflight.DefaultAge == 0,
 		// A list may name the place in which a later release sends it.
 		storageAccess: len(p.Headers.Values["sec-fetch-storage-access"]) > 0,
 	}

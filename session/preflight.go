@@ -14,10 +14,6 @@ import (
 // maxPreflights bounds the preflight cache.
 const maxPreflights = 1000
 
-// defaultPreflightAge is how long a preflight counts if the server does not
-// say (Fetch standard, section 4.9).
-const defaultPreflightAge = 5 * time.Second
-
 // A preflightCache is the CORS-preflight cache (Fetch standard, section 4.9).
 type preflightCache struct {
 	entries *lru[preflightKey, preflightGrant]
@@ -134,9 +130,7 @@ func (f *fetch) askPreflight(method string, headers []string) (g preflightGrant,
 	for _, h := range headerTokens(resp.Header["Access-Control-Allow-Headers"]) {
 		g.headers = append(g.headers, strings.ToLower(h))
 	}
-	if !f.s.habits.preflightForgets {
-		age = defaultPreflightAge
-	}
+	age = f.s.habits.preflightDefault
 	if v := resp.Header.Get("Access-Control-Max-Age"); v != "" {
 		if n, err := strconv.ParseInt(v, 10, 32); err == nil {
 			age = time.Duration(max(0, n)) * time.Second
