@@ -98,12 +98,12 @@ func (r *restarting) begin() {
 	}
 	g := &generation{restarting: r, stop: make(chan struct{}), left: make(chan struct{}), gone: make(chan struct{})}
 	var fresh sync.WaitGroup // connections that have not asked for anything
-	srv := &http.Server{TLSConfig: r.tls, ErrorLog: quiet}
+	srv := &http.Server{TLSConfig: r.tls.Clone(), ErrorLog: quiet}
 	srv.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 		fresh.Add(1)
 		var once sync.Once
 		done := func() { once.Do(fresh.Done) }
-		time.AfterFunc(time.Second, done) // those that never ask
+		time.AfterFunc(3*time.Second, done) // those that never ask
 		return context.WithValue(ctx, firstRequest{}, done)
 	}
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -129,14 +129,20 @@ func (r *restarting) end() {
 // F12: a server that restarts gracefully all the time costs no GET, doubles no
 // POST, and says "not sent" of none that another connection could have taken.
 func TestFaultsRollingRestart(t *testing.T) {
-	length, every := 2*time.Second, 100*time.Millisecond
+	restarts := 20
 	if testing.Short() {
-		length = time.Second
+		restarts = 5
 	}
+	const requests = 200 // of each generation, as in two seconds of a busy client
 	bothProtocols(t, func(t *testing.T, h2 bool) {
 		for _, profile := range []string{"chrome", "firefox"} {
 			ledger := testutil.NewLedger()
+			served := make(chan struct{}, 1<<20)
 			srv, roots := newRestarting(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case served <- struct{}{}:
+				default:
+				}
 				if r.Method == http.MethodPost {
 					ledger.ServeHTTP(w, r)
 					return
@@ -148,21 +154,22 @@ func TestFaultsRollingRestart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), length)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			url := "https://" + srv.Addr().String()
 			var wg sync.WaitGroup
-			var gets, failed, restarts atomic.Int64
+			var gets, failed atomic.Int64
+			done := 0
 			wg.Go(func() {
-				tick := time.NewTicker(every)
-				defer tick.Stop()
-				for {
-					select {
-					case <-tick.C:
-						srv.begin()
-						restarts.Add(1)
-					case <-ctx.Done():
-						return
+				defer cancel()
+				for ; done < restarts; done++ {
+					for range requests {
+						select {
+						case <-served:
+						case <-ctx.Done():
+							return
+						}
 					}
+					srv.begin()
 				}
 			})
 			for range 8 {
@@ -201,12 +208,12 @@ func TestFaultsRollingRestart(t *testing.T) {
 			}
 			stats := s.Stats().Transport
 			t.Logf("%s: %d restarts, %d connections, %d attempts again; %d GETs, %d failed; POSTs: %d ok, %d not sent, %d maybe processed", profile,
-				restarts.Load(), stats.Dials, stats.Retries, gets.Load(), failed.Load(), counts[testutil.Succeeded], counts[testutil.NotSent], counts[testutil.MaybeProcessed])
+				done, stats.Dials, stats.Retries, gets.Load(), failed.Load(), counts[testutil.Succeeded], counts[testutil.NotSent], counts[testutil.MaybeProcessed])
 			if counts[testutil.NotSent] > 0 {
 				t.Errorf("%d POSTs were given up although they were not sent", counts[testutil.NotSent])
 			}
-			if restarts.Load() < 3 || stats.Dials < uint64(restarts.Load()) {
-				t.Errorf("%d restarts and %d connections: that was no test", restarts.Load(), stats.Dials)
+			if done < restarts || stats.Dials < uint64(restarts)/2 {
+				t.Errorf("%d restarts and %d connections: that was no test", done, stats.Dials)
 			}
 		}
 	})
