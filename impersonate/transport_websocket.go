@@ -2,7 +2,9 @@ package impersonate
 
 import (
 	"crypto/rand"
+	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // A webSocket is the body of a 101 response to a WebSocket handshake. The
@@ -15,6 +17,41 @@ type webSocket struct {
 	frames frameTracker
 	leave  bool // the Transport is closing: say so at the end of the frame
 	left   bool // a close frame was sent, by whom it may be
+
+	going atomic.Bool // goAway was called
+	over  atomic.Bool // the peer has sent a close frame, or no more comes from it
+	hung  atomic.Bool // we ended the connection because both have said goodbye
+
+	rmu sync.Mutex // guards the fields below; never held during I/O
+	in  frameTracker
+	bye bool // the peer's close frame has begun
+}
+
+// Read notes where the peer's direction ends: a Transport that closes waits
+// for no more than that.
+func (w *webSocket) Read(p []byte) (int, error) {
+	n, err := w.upgradeBody.Read(p)
+	w.rmu.Lock()
+	w.bye = w.in.track(p[:n]) || w.bye
+	over := w.bye && w.in.isBetween()
+	w.rmu.Unlock()
+	switch {
+	case err != nil && w.hung.Load():
+		err = io.EOF
+	case over || err != nil:
+		w.over.Store(true)
+		if w.going.Load() {
+			w.hangUp()
+		}
+	}
+	return n, err
+}
+
+// hangUp ends the connection when both sides have said goodbye.
+func (w *webSocket) hangUp() {
+	w.hung.Store(true)
+	w.end(outcomeOK)
+	w.rc.Close()
 }
 
 func (w *webSocket) Write(p []byte) (int, error) {
@@ -40,9 +77,13 @@ func (w *webSocket) Close() error {
 // the caller's reader; whoever reads nothing keeps Shutdown waiting.
 func (w *webSocket) goAway() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.leave = true
 	w.sayGoodbyeLocked()
+	w.mu.Unlock()
+	w.going.Store(true)
+	if w.over.Load() {
+		w.hangUp()
+	}
 }
 
 // sayGoodbyeLocked sends a close frame with code 1001 (going away), unless a
