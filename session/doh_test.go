@@ -197,10 +197,10 @@ func TestDoHFailures(t *testing.T) {
 		return func(w http.ResponseWriter, msg []byte) {
 			w.Header().Set("Content-Type", ct)
 			w.WriteHeader(status)
-			if body == nil {
-				body = msg
+			if body != nil {
+				msg = body
 			}
-			w.Write(body) //nolint:errcheck // the client sees it
+			w.Write(msg) //nolint:errcheck // the client sees it
 		}
 	}
 	code := func(c dnsmessage.RCode) func(dnsmessage.Question, *dnsmessage.Message) {
