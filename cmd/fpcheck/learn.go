@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -31,11 +32,8 @@ func runLearn(_ context.Context, c *cli, args []string) error {
 	if err != nil {
 		return err
 	}
-	l, err := newLearner(list, *base)
+	l, err := learnBest(list, *base, *name)
 	if err != nil {
-		return err
-	}
-	if err := l.learn(*name); err != nil {
 		return err
 	}
 	var text bytes.Buffer
@@ -91,6 +89,34 @@ type learner struct {
 	p        *fingerprints.Profile // becomes what is learned
 	agent    string
 	notes    []string // what was inherited, for the user
+
+	corrections, left int // header rules that had to change, and what no rule says
+}
+
+// learnBest learns on the base, or, without one, on the nearest releases, and
+// takes the profile that leaves least of the captures unsaid.
+func learnBest(list []*observe.Capture, base, name string) (best *learner, err error) {
+	first, err := newLearner(list, base)
+	if err != nil {
+		return nil, err
+	}
+	bases := []string{base}
+	if base == "" {
+		bases = nearestBases(first.agent)
+	}
+	for _, base := range bases {
+		l, err := newLearner(list, base)
+		if err != nil {
+			return nil, err
+		}
+		if err := l.learn(name); err != nil {
+			return nil, err
+		}
+		if best == nil || l.left < best.left || l.left == best.left && l.corrections < best.corrections {
+			best = l
+		}
+	}
+	return best, nil
 }
 
 func newLearner(list []*observe.Capture, base string) (*learner, error) {
@@ -119,7 +145,7 @@ func newLearner(list []*observe.Capture, base string) (*learner, error) {
 		return nil, usagef("capture the whole of /nav: it asks two sites for something", "the captures hold %d fresh HTTP/2 connection, two are needed to tell what is drawn at random", fresh)
 	}
 	if base == "" {
-		l.base = nearestBase(l.agent)
+		l.base = nearestBases(l.agent)[0]
 	}
 	p, err := fingerprints.Lookup(l.base)
 	if err != nil {
@@ -134,26 +160,30 @@ func newLearner(list []*observe.Capture, base string) (*learner, error) {
 	return l, err
 }
 
-// nearestBase is the release of the same browser whose version is nearest: kinds
-// of request that a capture does not show change from release to release.
-func nearestBase(agent string) string {
+// nearestBases are the releases of the same browser whose versions are nearest,
+// at most three: kinds of request that a capture does not show change from
+// release to release.
+func nearestBases(agent string) []string {
 	browser, version := product(agent)
 	if browser == "chromium" { // profiles of Chromium itself are for single builds
 		browser = "chrome"
 	}
 	want, _ := strconv.ParseFloat(version, 64)
-	best, least := browser, math.Inf(1)
+	var names []string
+	away := map[string]float64{}
 	for _, name := range fingerprints.Names() {
 		p, err := fingerprints.Lookup(name)
 		if err != nil || p.Browser != browser || p.Variant != "" || !hasPlatform(p, agent) {
 			continue
 		}
 		have, _ := strconv.ParseFloat(p.Version, 64)
-		if d := math.Abs(have - want); d < least {
-			best, least = name, d
-		}
+		names, away[name] = append(names, name), math.Abs(have-want)
 	}
-	return best
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(away[a], away[b]) })
+	if len(names) == 0 {
+		return []string{browser}
+	}
+	return names[:min(3, len(names))]
 }
 
 // hasPlatform reports whether p is of the same class of device as agent.

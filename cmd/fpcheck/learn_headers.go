@@ -75,6 +75,7 @@ func (l *learner) learnHeaders() error {
 			wrong, changed = now, changed+1
 		}
 	}
+	l.corrections, l.left = changed, wrong
 	if changed > 0 {
 		l.notes = append(l.notes, fmt.Sprintf("%d corrections of %s's header fields and priorities", changed, l.base))
 	}
