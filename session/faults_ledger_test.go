@@ -132,7 +132,8 @@ func TestFaultsEveryPostOnce(t *testing.T) {
 	seed := newFaultSeed()
 	t.Logf("seed %d", seed)
 	profiles := []string{"chrome", "firefox"}
-	each := total / len(profiles) / len(faultLanes)
+	lanes := len(profiles) * len(faultLanes)
+	each := (total + lanes - 1) / lanes
 	counts := map[testutil.Outcome]int{}
 	conns, faults := 0, 0
 	for i, profile := range profiles {
