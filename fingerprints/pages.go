@@ -1,5 +1,7 @@
 package fingerprints
 
+import "strings"
+
 // Pages is how a release behaves above the wire: what its documents, scripts
 // and cookies do.
 type Pages struct {
@@ -20,6 +22,10 @@ type Pages struct {
 	// (letters and digits) or "gecko" (hexadecimal): testdata/captures/*-everything.json,
 	// /k/multipart.
 	FormBoundary string `json:"form_boundary"`
+
+	// DoHAgent is the User-Agent of the release's own DNS over HTTPS queries
+	// (Chrome: "Chrome"); "" = none is sent.
+	DoHAgent string `json:"doh_user_agent,omitempty"`
 }
 
 // Cookies is which cookies travel between sites.
@@ -51,6 +57,9 @@ type Preflight struct {
 }
 
 func (p *Pages) check() error {
+	if strings.ContainsFunc(p.DoHAgent, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return faultf("pages.doh_user_agent", "is not a field value")
+	}
 	if err := checkWord("pages.cookies.unset", p.Cookies.Unset, "lax", "none"); err != nil {
 		return err
 	}

@@ -89,9 +89,7 @@ func newDoH(o *Options, p *fingerprints.Profile) (*dohResolver, error) {
 	if strings.Trim(r.host, "abcdefghijklmnopqrstuvwxyz0123456789-.:") != "" {
 		return nil, bad("host is not of letters, digits and hyphens")
 	}
-	if p.Browser != "firefox" && p.Browser != "safari" {
-		r.agent = "Chrome"
-	}
+	r.agent = p.Pages.DoHAgent
 	r.known = newLRU[dnsQuestion, dnsAnswer](maxDNSAnswers)
 	return r, nil
 }
@@ -143,19 +141,30 @@ func (r *dohResolver) lookup(ctx context.Context, network, host string) ([]netip
 	return a.addrs, nil
 }
 
+// How long the system's answer for the resolver's own name counts: one that
+// found nothing must not outlive a network that was not up yet.
+const (
+	itselfAge        = 5 * time.Minute
+	itselfMissingAge = 5 * time.Second
+)
+
 // lookupItself has the system resolve the resolver's own name, and remembers
-// what it said: no other name is ever told to the system.
+// for a while what it found: no other name is ever told to the system.
 func (r *dohResolver) lookupItself(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	r.mu.Lock()
 	a, ok := r.itself[network]
 	r.mu.Unlock()
-	if !ok {
+	if !ok || !time.Now().Before(a.until) {
 		addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, host)
 		var de *net.DNSError
 		if err != nil && (!errors.As(err, &de) || !de.IsNotFound) {
 			return nil, err
 		}
-		a = dnsAnswer{addrs: addrs}
+		age := itselfAge
+		if len(addrs) == 0 {
+			age = itselfMissingAge
+		}
+		a = dnsAnswer{addrs: addrs, until: time.Now().Add(age)}
 		r.mu.Lock()
 		r.itself[network] = a
 		r.mu.Unlock()
