@@ -58,7 +58,7 @@ type Options struct {
 	// then. There is no other way beside it: if it fails, requests do, with a
 	// *net.DNSError.
 	//
-	// The system resolves the resolver's own name, once, and no other: give an
+	// The system resolves the resolver's own name, and no other: give an
 	// address (https://1.1.1.1/dns-query) where not even that may be seen. The
 	// loopback names are not asked, and neither /etc/hosts nor mDNS. A request
 	// that has a proxy leaves its name to that, and asks nobody. Questions count
@@ -155,7 +155,8 @@ type Options struct {
 	// at a time, before Close returns. It may call CloseNow.
 	OnState func(from, to State)
 
-	// Logger, if not nil, receives what is worth knowing and no error tells.
+	// Logger, if not nil, receives what is worth knowing and no error tells; New
+	// says there if the profile's release is older than a year.
 	Logger *slog.Logger
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/impersonate"
@@ -62,7 +63,19 @@ func New(opts *Options) (*Session, error) {
 	if doh != nil {
 		doh.floor, s.doh = t, doh
 	}
+	s.tellAge(time.Now())
 	return s, nil
+}
+
+// oldProfile is the age from which on a browser release stands out by itself.
+const oldProfile = 365 * 24 * time.Hour
+
+// tellAge says once, to Options.Logger, that few people still use this release.
+func (s *Session) tellAge(now time.Time) {
+	if age := s.profile.Age(now); s.opts.Logger != nil && age > oldProfile {
+		s.opts.Logger.Warn("session: the profile is of an old browser release", "profile", s.profile.FullName(),
+			"released", s.profile.Released, "days", int(age.Hours()/24))
+	}
 }
 
 // newSession makes a Session on any floor.
