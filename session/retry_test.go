@@ -71,7 +71,7 @@ func TestRetryPolicy(t *testing.T) {
 				}
 				resp.Body.Close()
 			}
-			if body != nil && tt.a.err != unsent && string(f.bodies["1"]) != "the body" { //nolint:errorlint // the very one
+			if body != nil && tt.a.err != unsent && string(f.bodies["1"]) != "the body" {
 				t.Errorf("%s: last body %q", name, f.bodies["1"])
 			}
 			wantConserved(t, s)

@@ -47,7 +47,7 @@ func (e *CloseError) Unwrap() []error {
 // ctxErr is the error of a context that is done; it matches its Err and its cause.
 func ctxErr(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || cause == err {
+	if cause == nil {
 		return err
 	}
 	if errors.Is(cause, err) {

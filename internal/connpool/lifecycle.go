@@ -2,6 +2,7 @@ package connpool
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -71,8 +72,8 @@ func (p *Pool[K, C]) CloseNow() error {
 	}
 	p.forceNow()
 	<-p.done
-	err, _ := p.closeErr(nil).(*CloseError)
-	if err == nil || err.Stuck == 0 && len(err.Errs) == 0 {
+	var err *CloseError
+	if !errors.As(p.closeErr(nil), &err) || err.Stuck == 0 && len(err.Errs) == 0 {
 		return nil // aborting is what was asked for
 	}
 	err.Cause = nil

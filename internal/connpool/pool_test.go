@@ -226,7 +226,7 @@ func TestIdleTimeout(t *testing.T) {
 		other.Release()
 		time.Sleep(30*time.Second - 1)
 		p.wantStats("not yet", Stats{Hosts: 2, Conns: 3, Idle: 2})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		p.wantStats("one minute", Stats{Hosts: 2, Conns: 2, Idle: 1})
 		time.Sleep(30 * time.Second)
 		p.wantStats("the same timer", Stats{Hosts: 1, Conns: 1})

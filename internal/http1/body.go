@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -58,7 +59,7 @@ func (b *body) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case err == io.EOF && !b.x.isCutOff():
+	case errors.Is(err, io.EOF) && !b.x.isCutOff():
 		b.err = io.EOF
 		b.whole.Store(true)
 		b.x.responseEnded()
@@ -121,7 +122,7 @@ func (b *body) takeBuffered() ([]byte, bool) {
 	for n := 0; ; {
 		m, err := b.read(data[n:])
 		n += m
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return data[:n:n], true
 		}
 		if err != nil { // incomplete, or wrong: Read will tell
@@ -145,7 +146,7 @@ func (b *body) read(p []byte) (int, error) {
 		return b.readChunked(p)
 	case framingClose:
 		n, err := rd.read(p)
-		if err == io.EOF && b.x.c.cfg.Truncated != nil && b.x.c.cfg.Truncated() {
+		if errors.Is(err, io.EOF) && b.x.c.cfg.Truncated != nil && b.x.c.cfg.Truncated() {
 			err = io.ErrUnexpectedEOF
 		}
 		return n, err
@@ -229,7 +230,7 @@ func (b *body) nextChunk() (end bool, err error) {
 // then extensions, which nobody uses; ext is their size.
 func parseChunkSize(line []byte) (size int64, ext int, err error) {
 	digits := bytes.IndexFunc(line, func(r rune) bool {
-		return !('0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F')
+		return !strings.ContainsRune("0123456789abcdefABCDEF", r)
 	})
 	if digits < 0 {
 		digits = len(line)

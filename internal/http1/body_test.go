@@ -86,7 +86,7 @@ func TestBodyClose(t *testing.T) {
 			if n, err := resp.Body.Read(buf); n != 3 || err != nil {
 				t.Fatal(n, err)
 			}
-			go func() { time.Sleep(1); tc.server.Write([]byte("1\r\nd\r\n0\r\n\r\n")) }()
+			go func() { time.Sleep(time.Nanosecond); tc.server.Write([]byte("1\r\nd\r\n0\r\n\r\n")) }()
 			if n, err := resp.Body.Read(buf[:1]); n != 1 || err != io.EOF {
 				t.Fatal(n, err, "the end comes with the last byte")
 			}
@@ -98,10 +98,10 @@ func TestBodyClose(t *testing.T) {
 			rt := tc.get("/a")
 			tc.respond(ok200 + "Transfer-Encoding: chunked\r\n\r\n3\r\nab")
 			resp, _ := rt.wait()
-			go func() { time.Sleep(1); tc.server.Write([]byte("c\r\n1\r\nd\r\n0\r\n\r\n")) }()
+			go func() { time.Sleep(time.Nanosecond); tc.server.Write([]byte("c\r\n1\r\nd\r\n0\r\n\r\n")) }()
 			buf := make([]byte, 2)
 			io.ReadFull(resp.Body, buf)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if n, err := resp.Body.Read(buf[:1]); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}

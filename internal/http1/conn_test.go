@@ -198,9 +198,9 @@ func TestLimits(t *testing.T) {
 				rt := tc.get("/a")
 				sent := 0
 				go func() {
-					n, err := tc.server.Write([]byte(tt.start))
-					for again := []byte(strings.Repeat(tt.again, 1+1000/len(tt.again))); err == nil; sent += n {
-						n, err = tc.server.Write(again)
+					_, err := tc.server.Write([]byte(tt.start))
+					for again := []byte(strings.Repeat(tt.again, 1+1000/len(tt.again))); err == nil; sent += len(again) {
+						_, err = tc.server.Write(again)
 					}
 				}()
 				resp, err := rt.wait()

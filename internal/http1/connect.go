@@ -3,6 +3,7 @@ package http1
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -108,7 +109,7 @@ func readAtMost(b *body, most int) (data []byte, whole bool, err error) {
 		}
 		n, err := b.read(data[len(data):min(cap(data), most)])
 		data = data[:len(data)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return data, true, nil
 		}
 		if err != nil {

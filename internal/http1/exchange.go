@@ -2,6 +2,7 @@ package http1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -150,7 +151,7 @@ func (x *exchange) failUpload(err error) error {
 func (x *exchange) uploadEnded(err error) {
 	x.traceWrote(err)
 	c := x.c
-	if _, ok := err.(*BodyError); ok {
+	if be := (*BodyError)(nil); errors.As(err, &be) {
 		x.failUpload(err)
 		return
 	}
@@ -164,7 +165,7 @@ func (x *exchange) uploadEnded(err error) {
 		c.state = stateLast
 	}
 	over, answered := x.received, x.answered
-	if err != nil && err != errNoBody {
+	if err != nil && !errors.Is(err, errNoBody) {
 		x.writeErr = err
 	}
 	waits := x.writeErr != nil && !over && !answered

@@ -114,7 +114,7 @@ func TestSplitAtEveryByte(t *testing.T) {
 		script(t, Config{}, func(tc *testConn) {
 			rt := tc.get("/a")
 			tc.respond(answer[:cut])
-			go func() { time.Sleep(1); tc.server.Write([]byte(answer[cut:])) }()
+			go func() { time.Sleep(time.Nanosecond); tc.server.Write([]byte(answer[cut:])) }()
 			resp := rt.wantResponse(200, "01234567890123456789")
 			if resp.Trailer.Get("A") != "b" {
 				t.Errorf("cut at %d: trailers %v", cut, resp.Trailer)
