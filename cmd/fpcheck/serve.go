@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/internal/observe"
@@ -55,7 +56,10 @@ func runServe(ctx context.Context, c *cli, args []string) error {
 			return err
 		}
 	}
+	var mu sync.Mutex // connections end side by side, each on one line
 	srv, err := observe.Start(observe.Options{Addr: *addr, CA: ca, Keep: 64, Handler: answer, OnConn: func(t *observe.Transcript) {
+		mu.Lock()
+		defer mu.Unlock()
 		if c.json {
 			line, err := json.Marshal(sightOf(t))
 			if err == nil {
