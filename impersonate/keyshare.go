@@ -32,7 +32,7 @@ func isHybrid(group tls.CurveID) bool {
 }
 
 // errUnsupportedGroup is for groups that a profile lists and Go cannot compute.
-var errUnsupportedGroup = errors.New("key exchange group is not implemented")
+var errUnsupportedGroup = errors.New("key exchange group cannot be computed")
 
 // curveOf returns the curve of an elliptic-curve group, nil for any other.
 func curveOf(group tls.CurveID) ecdh.Curve {
