@@ -70,27 +70,26 @@ func (k *chunk) free() {
 	}
 }
 
-// fill reads size bytes of DATA from src into b. Bytes that nobody wants any
-// more are read all the same, and given back to the connection's window.
-func (b *responseBody) fill(src *readBuffer, size int) error {
-	if b.left > 0 {
-		b.left -= int64(size)
-	}
+// fill reads size bytes of DATA from src into b, and returns how many it did
+// not get to. Bytes that nobody wants any more are read all the same, and given
+// back to the connection's window.
+func (b *responseBody) fill(src *readBuffer, size int) (left int, err error) {
 	for size > 0 {
 		room := b.reserve(size)
 		if room == nil {
-			b.s.c.giveBack(nil, size)
-			return src.discard(size)
+			left, err := src.discard(size)
+			b.s.c.giveBack(nil, size-left)
+			return left, err
 		}
 		n, err := src.Read(room)
 		if !b.commit(n) {
 			b.s.c.giveBack(nil, n)
 		}
 		if size -= n; err != nil {
-			return err
+			return size, err
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // reserve returns where the reader may put up to n bytes, or nil if the body is dropped.
@@ -197,12 +196,12 @@ func (b *responseBody) Read(p []byte) (int, error) {
 			b.s.c.giveBack(b.s, n)
 		}
 		if err != nil {
-			token(b.s.wake) // a Read beside this one ends too
+			b.s.tell() // a Read beside this one ends too
 		}
 		if n > 0 || err != nil {
 			return n, err
 		}
-		<-b.s.wake
+		b.s.awaitNews(nil, nil)
 	}
 }
 
@@ -261,7 +260,7 @@ func (b *responseBody) Received() bool {
 // Close ends the response. If it is not complete, its stream is reset.
 func (b *responseBody) Close() error {
 	b.s.closeBody()
-	token(b.s.wake) // a Read that waits
+	b.s.tell() // a Read that waits
 	return nil
 }
 

@@ -14,7 +14,7 @@ type ClientConn struct {
 	conn net.Conn
 	cfg  Config // constant after NewClientConn
 
-	reader reader // owned by readLoop
+	reader reader // owned by whoever's turn it is to read
 
 	lastRead atomic.Int64 // unix nanoseconds of the last successful read
 
@@ -31,7 +31,7 @@ type ClientConn struct {
 	finalErr   error         // first cause; set before closing is closed
 	closing    chan struct{} // closed on entering stateClosed
 	done       chan struct{} // closed when nothing of ours runs any more
-	busy       int           // goroutines of ours: the reader, uploads, writes of others
+	busy       int           // goroutines of ours, and the connection itself until it has ended
 	doneClosed bool
 
 	streams    map[uint32]*stream
@@ -45,6 +45,7 @@ type ClientConn struct {
 	recv       recvWindow
 	uploads    int // streams whose body is being sent
 	sendQueue  sendQueue
+	turns      turns
 	goAway     *GoAwayError
 	ping       pinger
 
@@ -59,7 +60,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 		conn:       conn,
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
-		busy:       1,
+		busy:       2, // itself, and the first loop
 		streams:    make(map[uint32]*stream),
 		settingsIn: make(chan struct{}),
 		send:       defaultWindow,
@@ -78,6 +79,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 	c.enc = newHeaderEncoder(c.cfg.HPACK)
 	c.out.written.L = &c.wmu
 	c.reader.init(c)
+	c.turns.fixed = conn.SetReadDeadline(time.Time{}) != nil
 
 	c.startPings()
 	// The reader starts first: a server may wait for us to read before it

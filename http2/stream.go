@@ -115,7 +115,7 @@ func (c *ClientConn) failStreamHowLocked(s *stream, err error, drop bool, how cl
 	s.err = err
 	c.closeStreamLocked(s, how)
 	c.consumedLocked(nil, s.body.fail(err, drop))
-	token(s.wake)
+	s.tell()
 }
 
 // isQuiet reports whether no stream is open.
@@ -129,6 +129,7 @@ func (c *ClientConn) isQuiet() bool {
 func (c *ClientConn) closeStreamLocked(s *stream, how closedBy) {
 	s.state = streamClosed
 	delete(c.streams, s.id)
+	c.turns.served = true
 	c.gone.add(s.id, how)
 	c.priorities.remove(s.id)
 	c.slots.release()
