@@ -22,6 +22,9 @@ type responseBody struct {
 	filling  *chunk // the reader reads into its free end
 	buffered int
 	first    chunk // the first one, if it is small; not for use twice
+
+	direct   []byte // the free end of the buffer whose owner reads the connection
+	directly bool   // the reader reads into that, not into a chunk
 }
 
 // bodyState is what a reader of a body gets.
@@ -99,6 +102,9 @@ func (b *responseBody) reserve(n int) []byte {
 	if b.state != bodyOpen {
 		return nil
 	}
+	if b.directly = len(b.direct) > 0 && b.buffered == 0; b.directly {
+		return b.direct[:min(len(b.direct), n)]
+	}
 	k := b.tail
 	if k == nil || k.w == len(k.buf) {
 		k = b.newChunk(b.roomFor(n))
@@ -124,6 +130,10 @@ func (b *responseBody) roomFor(n int) int {
 func (b *responseBody) commit(n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.directly {
+		b.direct = b.direct[n:]
+		return true
+	}
 	k := b.filling
 	b.filling = nil
 	if b.state != bodyOpen {
@@ -192,6 +202,12 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	}
 	for {
 		n, err := b.take(p)
+		if n == 0 && err == nil {
+			n = b.await(p)
+			var more int
+			more, err = b.take(p[n:])
+			n += more
+		}
 		if n > 0 {
 			b.s.c.giveBack(b.s, n)
 		}
@@ -201,8 +217,29 @@ func (b *responseBody) Read(p []byte) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
-		b.s.awaitNews(nil, nil)
 	}
+}
+
+// await waits for news. If it is the caller who reads the connection for that,
+// what comes goes straight into p, and the number of bytes is returned.
+func (b *responseBody) await(p []byte) int {
+	s := b.s
+	if !s.c.takeTurn(s) {
+		s.waitNews(nil, nil)
+		return 0
+	}
+	b.lend(p)
+	s.c.readFor(s, func() { p = p[:len(p)-b.lend(nil)] })
+	return len(p)
+}
+
+// lend gives the reader p to read into, and returns how much of what it had
+// before is free.
+func (b *responseBody) lend(p []byte) (free int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	free, b.direct = len(b.direct), p
+	return free
 }
 
 // take copies out what there is. It returns neither bytes nor an error if

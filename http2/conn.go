@@ -129,9 +129,10 @@ func (c *ClientConn) ExtendedConnect() (supported, known bool) {
 	return c.peer.extendedConnect, c.peer.received
 }
 
-// SetStateHook arranges for f to be called when the connection's state changes
-// or a slot may have become free: one call at a time, under no lock, from
-// whichever goroutine caused it. It must not block. nil removes it.
+// SetStateHook arranges for f to be called when the connection's state changes,
+// when slots become free where there were none, and when nothing is in flight
+// any more: one call at a time, under no lock, from whichever goroutine caused
+// it. It must not block. nil removes it.
 func (c *ClientConn) SetStateHook(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

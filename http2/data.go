@@ -14,6 +14,10 @@ type dataFrame struct {
 	fault error   // what is wrong with it; nothing of it is kept then
 }
 
+// bulkFrame is the DATA frame from which on the next one is read without
+// copying the part of it that would come along with its header.
+const bulkFrame = 4 << 10
+
 // handleData takes a DATA frame in: its payload goes from the connection
 // straight into the stream's buffer.
 func (c *ClientConn) handleData(h frameHeader) error {
@@ -34,6 +38,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 	if d.pad, err = src.discard(d.pad); err != nil {
 		return err
 	}
+	src.bulk = h.length >= bulkFrame && !h.has(flagEndStream)
 	fault := d.fault
 	if d.s != nil && h.has(flagEndStream) {
 		fault = c.endBody(d.s)

@@ -6,7 +6,7 @@ import (
 )
 
 // readBufferSize is what a connection with streams reads at once when it does
-// not know where the bytes go yet. Larger reads would copy DATA twice.
+// not know where the bytes go yet.
 const readBufferSize = 4 << 10
 
 // quietBufferSize is what one without streams waits with. It is all that an
@@ -26,6 +26,8 @@ type readBuffer struct {
 	r, w  int    // buf[r:w] is unread
 	large *[readBufferSize]byte
 	small [quietBufferSize]byte
+
+	bulk bool // more DATA is expected: what lies behind a frame header has its own place
 }
 
 // buffered is how many bytes can be had without reading from the source.
@@ -83,7 +85,11 @@ func (b *readBuffer) discard(n int) (left int, err error) {
 // error comes again.
 func (b *readBuffer) fill(n int) error {
 	b.makeRoom(n)
-	k, err := b.src.Read(b.buf[b.w:])
+	room := b.buf[b.w:]
+	if b.bulk {
+		room = room[:min(len(room), n-b.buffered())]
+	}
+	k, err := b.src.Read(room)
 	b.w += k
 	if k > 0 {
 		return nil

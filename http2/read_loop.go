@@ -158,6 +158,7 @@ func (c *ClientConn) readFrame() error {
 	if r.begun = errors.Is(err, errYield); err != nil {
 		return err
 	}
+	r.frames.src.bulk = false
 	return c.handleFrame(&f)
 }
 

@@ -46,21 +46,26 @@ type turns struct {
 	kicked  atomic.Bool            // ... which was made to fail
 }
 
-// awaitNews waits until s has news for its caller, who reads himself if it is
-// nobody's turn. It returns, too, when done is closed, which is the stream's
-// context's or nil, and when held fires, which it reports.
-func (s *stream) awaitNews(held <-chan time.Time, done <-chan struct{}) (timeout bool) {
-	c := s.c
+// takeTurn makes s's caller the one who reads, if it is nobody's turn. From
+// then on the context is watched, as he does not.
+func (c *ClientConn) takeTurn(s *stream) bool {
 	c.mu.Lock()
-	if held == nil && c.mayReadLocked() {
-		c.turns.turn = turnCaller
-		if done != nil {
-			s.watchContextLocked()
-		}
-		c.mu.Unlock()
-		c.readFor(s)
+	defer c.mu.Unlock()
+	if c.turns.turn != turnFree || c.turns.fixed || c.needsLoopLocked() {
 		return false
 	}
+	c.turns.turn = turnCaller
+	if s.ctx.Done() != nil {
+		s.watchContextLocked()
+	}
+	return true
+}
+
+// waitNews waits until somebody else has read news for s. It returns, too, when
+// done is closed, and when held fires, which it reports.
+func (s *stream) waitNews(held <-chan time.Time, done <-chan struct{}) (timeout bool) {
+	c := s.c
+	c.mu.Lock()
 	c.turns.waiting++
 	c.startLoopLocked()
 	c.mu.Unlock()
@@ -74,11 +79,6 @@ func (s *stream) awaitNews(held <-chan time.Time, done <-chan struct{}) (timeout
 	c.turns.waiting--
 	c.mu.Unlock()
 	return timeout
-}
-
-// mayReadLocked reports whether a caller can take the turn.
-func (c *ClientConn) mayReadLocked() bool {
-	return c.turns.turn == turnFree && !c.turns.fixed && !c.needsLoopLocked()
 }
 
 // needsLoopLocked reports whether somebody depends on frames who cannot read
@@ -103,8 +103,9 @@ func (c *ClientConn) startLoopLocked() {
 	go c.readLoop()
 }
 
-// readFor reads frames in s's name, until that has news.
-func (c *ClientConn) readFor(s *stream) {
+// readFor reads frames in s's name, until that has news, and calls done before
+// somebody else can read.
+func (c *ClientConn) readFor(s *stream, done func()) {
 	c.reader.caller = s
 	for {
 		err := c.readFrame()
@@ -113,12 +114,14 @@ func (c *ClientConn) readFor(s *stream) {
 			continue
 		case errors.Is(err, errYield):
 			c.reader.caller = nil
+			done()
 			c.passTurn()
 			return
 		case c.passOver(err):
 			continue
 		}
 		c.reader.caller = nil
+		done()
 		c.enterEnding()
 		go c.endReading(err)
 		return

@@ -164,7 +164,7 @@ func TestCloseCallsReaderOff(t *testing.T) {
 		tc.wantFrame("request", "HEADERS 3 END_STREAM")
 		tc.sendsQuietly("HEADERS 3 :status=200")
 		rt.wantStatus(200)
-		first, second := rt.readN(1), rt.readN(1)
+		first, second := rt.readN(2000), rt.readN(2000)
 		tc.wantTurn("one of them reads", turnCaller)
 		f, _ := tc.scriber.frame("DATA 3 len=1000")
 		tc.accountSent(f)

@@ -40,10 +40,8 @@ func isFieldName(s string) bool {
 
 // isFieldValue reports whether s is a legal value (RFC 9113, section 8.2.1).
 func isFieldValue(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c == 0 || c == '\r' || c == '\n' {
-			return false
-		}
+	if strings.IndexByte(s, 0) >= 0 || strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\n') >= 0 {
+		return false
 	}
 	return s == "" || !isSpace(s[0]) && !isSpace(s[len(s)-1])
 }

@@ -187,10 +187,13 @@ func buildHeader(fields []hpack.HeaderField) (h http.Header, length int64, err e
 	length = -1
 	for i := range fields {
 		f := &fields[i]
-		if !isFieldName(f.Name) || !isFieldValue(f.Value) || isConnectionField(f.Name) {
+		key, known := commonKeys[f.Name]
+		if !known && (!isFieldName(f.Name) || isConnectionField(f.Name)) || !isFieldValue(f.Value) {
 			return nil, 0, errors.New("illegal field " + strconv.Quote(f.Name))
 		}
-		key := canonicalKey(f.Name)
+		if !known {
+			key = textproto.CanonicalMIMEHeaderKey(f.Name)
+		}
 		if key == "Content-Length" {
 			n, err := parseLength(f.Value)
 			if err != nil || length >= 0 && n != length {
@@ -211,15 +214,9 @@ func buildHeader(fields []hpack.HeaderField) (h http.Header, length int64, err e
 	return h, length, nil
 }
 
-// canonicalKey is http.CanonicalHeaderKey without an allocation for names that
-// responses commonly have and net/textproto does not know.
-func canonicalKey(name string) string {
-	if k, ok := commonKeys[name]; ok {
-		return k
-	}
-	return textproto.CanonicalMIMEHeaderKey(name)
-}
-
+// commonKeys are the http.Header keys of names that responses commonly have,
+// which need no check and, though net/textproto does not know them all, no
+// allocation.
 var commonKeys = func() map[string]string {
 	m := make(map[string]string)
 	for _, k := range []string{

@@ -225,7 +225,9 @@ func (s *stream) await() (*http.Response, error) {
 	}
 	done := s.ctx.Done()
 	for {
-		if s.awaitNews(held, done) {
+		if held == nil && s.c.takeTurn(s) {
+			s.c.readFor(s, func() {})
+		} else if s.waitNews(held, done) {
 			held = nil
 			s.releaseBody()
 			continue

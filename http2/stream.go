@@ -132,8 +132,10 @@ func (c *ClientConn) closeStreamLocked(s *stream, how closedBy) {
 	c.turns.served = true
 	c.gone.add(s.id, how)
 	c.priorities.remove(s.id)
+	if c.slots.free() == 0 || c.slots.active+c.slots.reserved == 1 {
+		c.hook.dirty = true // others may wait for the slot, or for the last stream to end
+	}
 	c.slots.release()
-	c.hook.dirty = true
 	if s.stopCtx != nil {
 		s.stopCtx()
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -58,6 +59,7 @@ type slot struct {
 // A form is a fingerprints.Form, ready to be filled: the shape of one kind of
 // request.
 type form struct {
+	of       fingerprints.Request // constant
 	shape    *fingerprints.Form
 	h2       bool
 	pseudo   []string
@@ -84,16 +86,22 @@ type forms struct {
 	profile *fingerprints.Profile
 	locale  string
 
+	recent atomic.Pointer[form] // the last one that was found
+
 	mu    sync.RWMutex // guards known
 	known map[fingerprints.Request]*form
 }
 
 // lookup returns the form of requests like r.
 func (f *forms) lookup(r *fingerprints.Request) (*form, error) {
+	if recent := f.recent.Load(); recent != nil && recent.of == *r {
+		return recent, nil
+	}
 	f.mu.RLock()
 	known := f.known[*r]
 	f.mu.RUnlock()
 	if known != nil {
+		f.recent.Store(known)
 		return known, nil
 	}
 	shape, err := f.profile.Form(*r, f.locale)
@@ -114,7 +122,7 @@ func (f *forms) lookup(r *fingerprints.Request) (*form, error) {
 
 func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form {
 	h2 := &f.profile.HTTP2
-	made := &form{shape: shape, h2: r.HTTP2, pseudo: shape.Pseudo}
+	made := &form{of: *r, shape: shape, h2: r.HTTP2, pseudo: shape.Pseudo}
 	made.plain = made.arrange(nil)
 	if shape.Weight > 0 {
 		made.priority = &http2.Priority{Weight: shape.Weight, Exclusive: h2.Priority.Exclusive}

@@ -22,6 +22,7 @@ type call struct {
 	header  http.Header       // req.Header with canonical keys
 	spelled map[string]string // spelling of keys that were not canonical
 	kind    fingerprints.Request
+	shape   *form // the last that form found
 	key     connKey
 	body    *requestBody
 	crumbs  bool
@@ -76,7 +77,7 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 	if err := c.setKey(websocket); err != nil {
 		return nil, err
 	}
-	if _, err := t.forms.lookup(&c.kind); err != nil {
+	if _, err := c.form(c.kind.HTTP2); err != nil {
 		return nil, err
 	}
 	if target.scheme == "https" && !websocket {
@@ -149,8 +150,12 @@ func (c *call) setKind(websocket bool) {
 }
 
 // form is the shape of the call on a connection of this protocol.
-func (c *call) form(h2 bool) (*form, error) {
+func (c *call) form(h2 bool) (f *form, err error) {
+	if c.shape != nil && c.shape.h2 == h2 {
+		return c.shape, nil
+	}
 	kind := c.kind
 	kind.HTTP2 = h2
-	return c.t.forms.lookup(&kind)
+	c.shape, err = c.t.forms.lookup(&kind)
+	return c.shape, err
 }

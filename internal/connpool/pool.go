@@ -27,7 +27,8 @@ type Conn interface {
 	// Done is closed when nothing of the connection is left.
 	Done() <-chan struct{}
 	// SetStateHook names the func to call, without locks and one call at a time,
-	// after slots became free or Err became not nil.
+	// after slots became free where there were none, InFlight became 0 or Err
+	// became not nil.
 	SetStateHook(func())
 }
 
