@@ -95,8 +95,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // RoundTripInfo is RoundTrip with info in the place of what req's context
-// carries; nil = that. The info must not be changed before the response's
-// body is closed.
+// carries; nil = that. The info must not be changed before it returns.
 func (t *Transport) RoundTripInfo(req *http.Request, info *RequestInfo) (*http.Response, error) {
 	c, invalid := t.newCall(req, info)
 	if invalid != nil {
@@ -105,6 +104,7 @@ func (t *Transport) RoundTripInfo(req *http.Request, info *RequestInfo) (*http.R
 	if err := t.life.begin(); err != nil {
 		return nil, refuse(req, "start", err)
 	}
+	defer c.free()
 	resp, err := t.send(c)
 	if err != nil {
 		t.life.end(t.failure(err))
@@ -140,9 +140,9 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		return
 	}
 	t.life.end(outcomeBody)
-	c.reply = responseBody{rc: resp.Body, t: t, c: c}
+	b := &responseBody{rc: resp.Body, t: t, req: c.req, ctx: c.ctx, wait: c.wait}
 	if w, ok := resp.Body.(io.Writer); ok {
-		up := &upgradeBody{responseBody: &c.reply, w: w}
+		up := &upgradeBody{responseBody: b, w: w}
 		resp.Body = up
 		if c.key.websocket {
 			ws := &webSocket{upgradeBody: up}
@@ -151,7 +151,7 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		}
 		return
 	}
-	resp.Body = &c.reply
+	resp.Body = b
 }
 
 // failure is how a request with this error counts.

@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -113,9 +114,11 @@ func (c *call) endBody() {
 // A responseBody tells the Transport when a response ends, and says in its
 // errors what they mean.
 type responseBody struct {
-	rc io.ReadCloser
-	t  *Transport
-	c  *call
+	rc   io.ReadCloser
+	t    *Transport
+	req  *http.Request
+	ctx  context.Context
+	wait *headerWait // whose context is the attempt's; nil = none
 
 	mu     sync.Mutex // guards the fields below
 	ended  bool
@@ -142,7 +145,7 @@ func (b *responseBody) fail(err error) error {
 	if closed {
 		return http.ErrBodyReadAfterClose
 	}
-	e := b.c.bodyError(err)
+	e := b.readError(err)
 	b.end(b.t.failure(e))
 	return e
 }
@@ -173,7 +176,9 @@ func (b *responseBody) end(o outcome) {
 	if was {
 		return
 	}
-	b.c.stopWait()
+	if b.wait != nil {
+		b.wait.cancel(nil)
+	}
 	b.t.life.endBody(o)
 }
 

@@ -4,13 +4,15 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/http2"
 )
 
 // A call is one RoundTrip: the request as it was checked, and what its
-// attempts share.
+// attempts share. It is used again once RoundTrip has returned: what may need
+// more of it later has a copy.
 type call struct {
 	t       *Transport
 	req     *http.Request // the caller's; never written to
@@ -30,10 +32,19 @@ type call struct {
 	proxyAsked bool   // a plain proxy's challenge has been answered
 	proxyAuth  string // the credentials that a plain proxy got last
 
-	wait  *headerWait // bounds the wait for the response header; nil = no bound
-	reply responseBody
+	wait *headerWait // bounds the wait for the response header; nil = no bound
 
 	h2req http2.Request
+}
+
+// calls are half a kilobyte that a request need not allocate, nor its response
+// hold on to.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// free gives c up when RoundTrip returns.
+func (c *call) free() {
+	*c = call{} // it may hold secrets
+	calls.Put(c)
 }
 
 // typed is what is known about a GET without RequestInfo: a typed navigation.
@@ -52,7 +63,8 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 	if invalid := checkRequest(req); invalid != nil {
 		return nil, invalid
 	}
-	c := &call{t: t, req: req, ctx: req.Context(), info: info, target: target, method: req.Method,
+	c := calls.Get().(*call)
+	*c = call{t: t, req: req, ctx: req.Context(), info: info, target: target, method: req.Method,
 		crumbs: t.profile.HTTP2.CookieCrumbs}
 	if c.method == "" {
 		c.method = http.MethodGet

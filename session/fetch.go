@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -13,14 +14,14 @@ import (
 )
 
 // A fetch is one admitted request on its way through hops and attempts: the
-// Fetch standard's request.
+// Fetch standard's request. It is used again once the request has an outcome;
+// what lives as long as a response's body is in reply.
 type fetch struct {
 	s      *Session
-	op     op
+	*reply
 	plan   plan
 	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
 	first  impersonate.RequestInfo  // of the first hop, if the caller has none
-	body   body                     // of the response, once it is delivered
 	single bool                     // RoundTrip: one hop, no cookies
 
 	parent context.Context // the caller's
@@ -40,6 +41,22 @@ type fetch struct {
 	sentHints []string
 }
 
+// A reply is what a request leaves behind when it returns a response.
+type reply struct {
+	op   op
+	body body // once the response is delivered
+}
+
+// fetches are half a kilobyte that a request need not allocate, nor its
+// response hold on to.
+var fetches = sync.Pool{New: func() any { return new(fetch) }}
+
+// free gives f up when nothing of ours looks at it any more.
+func (f *fetch) free() {
+	*f = fetch{}
+	fetches.Put(f)
+}
+
 // A chain is what a request's redirects so far made of it.
 type chain struct {
 	site       fingerprints.Site
@@ -54,7 +71,8 @@ type chain struct {
 
 // newFetch admits a request. If it cannot, the body is closed.
 func (s *Session) newFetch(req *http.Request) (*fetch, error) {
-	f := &fetch{s: s, cur: req, basic: true}
+	f := fetches.Get().(*fetch)
+	*f = fetch{s: s, reply: new(reply), cur: req, basic: true}
 	if err := s.life.begin(&f.op); err != nil {
 		closeRequestBody(req)
 		return nil, &RequestError{Outcome: NotSent, Err: err}

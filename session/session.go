@@ -105,6 +105,7 @@ func (s *Session) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer f.free()
 	return f.run()
 }
 
@@ -170,6 +171,7 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer f.free()
 	f.single = true
 	return f.run()
 }
