@@ -35,6 +35,7 @@ type ClientConn struct {
 	doneClosed bool
 
 	streams    map[uint32]*stream
+	recent     *stream // one of streams, the last that was looked for; or nil
 	nextID     uint32
 	gone       closedStreams
 	slots      slots

@@ -151,13 +151,15 @@ func (c *ClientConn) readFrame() error {
 	}
 	if r.header.typ == frameData {
 		err := c.handleData(r.header)
-		r.begun = errors.Is(err, errYield)
+		r.begun = err != nil && errors.Is(err, errYield)
 		return err
 	}
 	f, err := r.frames.parse(r.header)
-	if r.begun = errors.Is(err, errYield); err != nil {
+	if err != nil {
+		r.begun = errors.Is(err, errYield)
 		return err
 	}
+	r.begun = false
 	r.frames.src.bulk = false
 	return c.handleFrame(&f)
 }

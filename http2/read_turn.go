@@ -112,7 +112,7 @@ func (c *ClientConn) readFor(s *stream, done func()) {
 		switch {
 		case err == nil:
 			continue
-		case errors.Is(err, errYield):
+		case err == errYield: //nolint:errorlint // our own, and a request's way is short
 			c.reader.caller = nil
 			done()
 			c.passTurn()

@@ -85,8 +85,10 @@ func (k *connKey) behindProxy(p *fingerprints.Proxy) {
 // owners remembers which connections may serve which hosts, so that a host
 // is resolved for coalescing once and not for each request.
 type owners struct {
-	mu    sync.Mutex // guards hosts
+	mu    sync.Mutex // guards the fields below
 	hosts map[connKey]owner
+
+	recent connKey // the last one that was found, with a connection of its own
 }
 
 // An owner says where the requests of a key go. It does not keep a connection
@@ -102,19 +104,28 @@ const maxOwners = 4096
 func (o *owners) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hosts = nil
+	o.hosts, o.recent = nil, connKey{}
 }
 
 func (o *owners) get(key connKey) (owner, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if key == o.recent {
+		return owner{}, true
+	}
 	found, ok := o.hosts[key]
+	if ok && !found.shared {
+		o.recent = key
+	}
 	return found, ok
 }
 
 func (o *owners) set(key connKey, to owner) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.recent == key {
+		o.recent = connKey{}
+	}
 	if o.hosts == nil || len(o.hosts) >= maxOwners {
 		o.hosts = make(map[connKey]owner)
 	}
@@ -124,6 +135,9 @@ func (o *owners) set(key connKey, to owner) {
 func (o *owners) drop(key connKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.recent == key {
+		o.recent = connKey{}
+	}
 	delete(o.hosts, key)
 }
 

@@ -67,8 +67,9 @@ type form struct {
 	update   string        // PRIORITY_UPDATE
 	wait     time.Duration // for the server's SETTINGS
 
-	emptyData bool   // content-length: 0 is followed by an empty DATA frame
-	plain     []slot // for a request that brings no fields
+	emptyData bool    // content-length: 0 is followed by an empty DATA frame
+	plain     []slot  // for a request that brings no fields
+	constant  []field // ... and what it sends on HTTP/2
 
 	mu     sync.RWMutex      // guards orders
 	orders map[string][]slot // by the fields that the request brings
@@ -124,6 +125,9 @@ func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form
 	h2 := &f.profile.HTTP2
 	made := &form{of: *r, shape: shape, h2: r.HTTP2, pseudo: shape.Pseudo}
 	made.plain = made.arrange(nil)
+	if r.HTTP2 {
+		made.constant = constantOf(made.plain)
+	}
 	if shape.Weight > 0 {
 		made.priority = &http2.Priority{Weight: shape.Weight, Exclusive: h2.Priority.Exclusive}
 	}
@@ -135,6 +139,17 @@ func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form
 		made.wait = time.Duration(h2.SettingsWait) * time.Millisecond
 	}
 	return made
+}
+
+// constantOf fills the slots of a request that brings nothing, no client hint either.
+func constantOf(slots []slot) []field {
+	fields := make([]field, 0, len(slots))
+	for i := range slots {
+		if s := &slots[i]; s.kind == slotConst && !s.hint && s.value != "" {
+			fields = append(fields, field{Name: s.name, Value: s.value})
+		}
+	}
+	return fields
 }
 
 // arrange makes the slots of a request that brings the fields of own, sorted

@@ -22,7 +22,11 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 	}
 	first := len(dst)
 	var buffer [24]string
-	slots := f.order(c.brings(buffer[:0], h2))
+	keys := c.brings(buffer[:0], h2)
+	slots := f.order(keys)
+	if h2 && len(keys) == 0 && len(c.header) == 0 {
+		slots, dst = nil, append(dst, f.constant...)
+	}
 	for i := range slots {
 		s := &slots[i]
 		switch s.kind {
@@ -57,6 +61,10 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 // map has no order that could be kept. A type that a browser derives from the
 // body comes behind what the page set (testdata/captures/firefox-153.json, cors-preflight).
 func (c *call) brings(keys []string, h2 bool) []string {
+	if i := c.info; len(c.header) == 0 && i.Origin == "" && i.Referer == "" && i.StorageAccess == "" &&
+		len(i.ClientHints) == 0 && len(c.req.Trailer) == 0 && !c.saysLength(h2) {
+		return nil
+	}
 	for key, values := range c.header {
 		if len(values) > 0 && isSent(key, h2) {
 			keys = append(keys, key)

@@ -82,6 +82,9 @@ func (s *hintStore) wanted(o origin) []string {
 // request is a navigation of the tab or comes from the target's own document.
 // To others the hints would have to be delegated.
 func (f *fetch) hintOrigin() origin {
+	if len(f.s.hints.known) == 0 || f.s.hints.origins.len() == 0 {
+		return origin{} // nobody has asked
+	}
 	target := originOf(f.url)
 	if f.plan.dest == fingerprints.Document || originOf(f.plan.topLevel).is(target) {
 		return target

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -17,7 +18,7 @@ import (
 // Fetch standard's request. It is used again once the request has an outcome;
 // what lives as long as a response's body is in reply.
 type fetch struct {
-	s      *Session
+	s *Session
 	*reply
 	plan   plan
 	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
@@ -130,7 +131,8 @@ func planOf(i *impersonate.RequestInfo) plan {
 // begin sets the chain up for the first hop.
 func (f *fetch) begin(req *http.Request) {
 	f.chain = chain{referrer: f.plan.referrer, policy: f.plan.policy}
-	if r := firstOf(req).Header.Get("Referer"); r != "" {
+	if first := firstOf(req); len(first.Header) > 0 && first.Header.Get("Referer") != "" {
+		r := first.Header.Get("Referer")
 		f.chain.referrer, _ = url.Parse(r)
 		f.chain.ownReferer = true
 	}
@@ -157,7 +159,13 @@ func (f *fetch) replay(req *http.Request) {
 // closer again.
 func (f *fetch) enterHop(to *url.URL) {
 	to = f.s.hsts.upgrade(to)
-	c, client, target := &f.chain, originOf(f.plan.client), originOf(to)
+	c := &f.chain
+	if f.url == nil && f.plan.client == nil && f.chain.referrer == nil {
+		// A typed address, the way of most requests: from nowhere.
+		f.url, c.site = to, cmp.Or(f.plan.site, fingerprints.SiteNone)
+		return
+	}
+	client, target := originOf(f.plan.client), originOf(to)
 	if f.url == nil {
 		c.started = f.plan.client != nil && !client.is(target)
 	} else {

@@ -120,5 +120,5 @@ func usualCredentials(d fingerprints.Dest, m fingerprints.Mode, kind string) Cre
 
 // isUpgrade reports whether a request asks to become a WebSocket.
 func isUpgrade(req *http.Request) bool {
-	return strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
+	return len(req.Header) > 0 && strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
 }

@@ -37,17 +37,24 @@ type dial[K comparable, C Conn] struct {
 }
 
 func (p *Pool[K, C]) hostLocked(key K) *host[K, C] {
+	if h := p.recent; h != nil && h.key == key {
+		return h
+	}
 	h := p.hosts[key]
 	if h == nil {
 		h = &host[K, C]{key: key, dials: make(map[*dial[K, C]]struct{})}
 		p.hosts[key] = h
 	}
+	p.recent = h
 	return h
 }
 
 func (p *Pool[K, C]) dropIfEmptyLocked(h *host[K, C]) {
 	if len(h.conns) == 0 && len(h.dials) == 0 && h.waiters.n == 0 && p.hosts[h.key] == h {
 		delete(p.hosts, h.key)
+		if p.recent == h {
+			p.recent = nil
+		}
 	}
 }
 
@@ -56,7 +63,13 @@ func (p *Pool[K, C]) dropIfEmptyLocked(h *host[K, C]) {
 func (p *Pool[K, C]) reserveLocked(h *host[K, C]) *entry[K, C] {
 	for {
 		var best *entry[K, C]
+		if len(h.conns) == 1 {
+			best = h.conns[0] // whether it has a slot shows when it is taken
+		}
 		for _, e := range h.conns {
+			if best == e {
+				break
+			}
 			if e.conn.Available() > 0 && (best == nil || e.idleSince.After(best.idleSince)) {
 				best = e
 			}

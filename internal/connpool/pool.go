@@ -89,6 +89,7 @@ type Pool[K comparable, C Conn] struct {
 	mu      sync.Mutex // guards the fields below; never held during Dial, a hook, Shutdown or Close
 	state   State
 	hosts   map[K]*host[K, C]
+	recent  *host[K, C]               // one of hosts, the last that was looked for; or nil
 	idle    list[*entry[K, C]]        // pooled connections without requests, longest idle first
 	leaving map[*entry[K, C]]struct{} // connections that take no new requests and are not gone
 	seq     uint64                    // numbers waiters
