@@ -2,6 +2,8 @@ package http2
 
 import (
 	"errors"
+	"net/http"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -25,8 +27,9 @@ const (
 )
 
 // lingerTurn is how long a connection is left unread behind a response: the
-// next request often follows at once.
-const lingerTurn = 2 * time.Millisecond
+// next request often follows at once. A request that must not be lost does not
+// trust a connection that nobody reads; see lookAhead.
+const lingerTurn = 10 * time.Millisecond
 
 // errYield stops whoever reads: he has his news, or is not needed.
 var errYield = errors.New("http2: reader yields")
@@ -149,21 +152,38 @@ func (c *ClientConn) passTurn() {
 	}
 }
 
-// lingerOver has the connection read again, which nobody came to do.
+// lingerOver has the connection read again, which nobody came to do. While
+// callers come and go it runs on: to start a timer costs more than to look.
 func (c *ClientConn) lingerOver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := &c.turns
 	t.armed = false
-	if t.turn != turnFree {
+	if t.turn != turnFree && t.turn != turnCaller {
 		return
 	}
 	if left := lingerTurn - c.silence(); left > 0 {
 		t.armed = true
 		t.timer.Reset(left)
+	} else {
+		c.startLoopLocked() // unless a caller waits, who needs nobody
+	}
+}
+
+// lookAhead has what has come on a connection that nobody reads handled before
+// a request that cannot be sent again: its end may be among that.
+func (c *ClientConn) lookAhead(info *requestInfo) {
+	switch info.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return
 	}
+	c.mu.Lock()
+	unread := c.turns.turn == turnFree
 	c.startLoopLocked()
+	c.mu.Unlock()
+	if unread {
+		runtime.Gosched() // lets the loop run until it blocks
+	}
 }
 
 // enterEnding takes the turn for good.
@@ -212,7 +232,9 @@ func (r source) Read(p []byte) (int, error) {
 		n, err := c.conn.Read(p)
 		c.turns.blocked.Store(nil)
 		if n > 0 {
-			c.lastRead.Store(time.Now().UnixNano())
+			if n < len(p) { // else more is read at once
+				c.lastRead.Store(time.Now().UnixNano())
+			}
 			return n, err
 		}
 		if !c.turns.kicked.Load() {

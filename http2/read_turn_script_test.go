@@ -84,6 +84,50 @@ func TestNobodyComesToRead(t *testing.T) {
 	})
 }
 
+// A request that must not be sent twice finds out first whether the connection
+// has ended while nobody read it.
+func TestPostLooksAhead(t *testing.T) {
+	for _, end := range []string{"GOAWAY", "FIN"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tc := newFreeConn(t)
+				if end == "FIN" {
+					tc.server.out.update(func() { tc.server.out.eof = true })
+				} else {
+					tc.sendsQuietly("GOAWAY last=1 NO_ERROR")
+				}
+				tc.wantTurn("nobody has seen it", turnFree)
+				post := tc.roundTrip("POST", "/", withBytes([]byte("order")))
+				post.wantErr("the connection has ended", nil)
+				post.wantUnsent("nothing was sent", true)
+				tc.wantClosed("not even HEADERS")
+			})
+		})
+	}
+}
+
+// The timer does not run while a caller waits for long.
+func TestNobodyIsWokenForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newFreeConn(t)
+		rt := tc.roundTrip("GET", "/long-poll")
+		tc.wantFrame("request", "HEADERS 3 END_STREAM")
+		tc.advance(2 * lingerTurn)
+		tc.conn.mu.Lock()
+		armed := tc.conn.turns.armed
+		tc.conn.mu.Unlock()
+		if armed {
+			t.Error("the timer goes on")
+		}
+		tc.advance(time.Hour)
+		tc.sendsQuietly("HEADERS 3 END_STREAM :status=204")
+		rt.wantStatus(204)
+		tc.sendsQuietly("PING 0000000000000001")
+		tc.advance(2 * lingerTurn)
+		tc.wantFrame("it runs again", "PING ACK 0000000000000001")
+	})
+}
+
 // A caller who is done leaves the turn to a loop if another one waits.
 func TestCallerHandsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

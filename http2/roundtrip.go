@@ -38,6 +38,7 @@ func (c *ClientConn) start(req *Request) (*stream, error) {
 		c.forfeit()
 		return nil, req.refuse(err)
 	}
+	c.lookAhead(&info)
 	ctx := req.HTTP.Context()
 	if err := c.awaitSettings(ctx, req, &info); err != nil {
 		c.forfeit()
