@@ -207,12 +207,24 @@ var past = time.Unix(1, 0)
 // tell gives news to the caller who waits for s, from outside the reader.
 func (s *stream) tell() {
 	token(s.wake)
-	t := &s.c.turns
-	if t.blocked.Load() == s {
-		t.kicked.Store(true)
-		s.c.conn.SetReadDeadline(past)
+	c := s.c
+	if c.turns.blocked.Load() != s {
+		return
 	}
+	c.turns.kicked.Store(true)
+	c.conn.SetReadDeadline(past)
+	time.AfterFunc(callOff, func() {
+		if c.turns.kicked.Load() && c.turns.blocked.Load() == s {
+			c.end(&ConnError{Code: CodeNo, Err: errDeaf}, CodeNo)
+		}
+	})
 }
+
+// callOff is how long a caller's Read may take to end when its deadline is set
+// to the past. A connection that only says it has deadlines is given up.
+const callOff = 50 * time.Millisecond
+
+var errDeaf = errors.New("connection does not honour its read deadline")
 
 // source is the connection as its frameReader sees it: before it blocks it
 // wakes those who wait for what has been read, so that a response in one

@@ -354,6 +354,41 @@ func TestNoDeadlinesNoCallerReads(t *testing.T) {
 	})
 }
 
+// deafConn says that it has deadlines.
+type deafConn struct{ net.Conn }
+
+func (deafConn) SetReadDeadline(time.Time) error { return nil }
+
+// A caller gets away from a connection that only says so.
+func TestDeafConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newMemConns()
+		c, err := NewClientConn(deafConn{client}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Write(appendFrameHeader(nil, 0, frameSettings, 0, 0))
+		synctest.Wait()
+		go func() {
+			synctest.Wait()
+			server.Write(append(appendFrameHeader(nil, 1, frameHeaders, flagEndHeaders|flagEndStream, 1), 0x89)) // :status 204
+		}()
+		if _, err := c.RoundTrip(unitRequest(t.Context(), "GET", nil)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := c.RoundTrip(unitRequest(ctx, "GET", nil)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if d := time.Since(start); d > time.Second+callOff {
+			t.Errorf("after %v", d)
+		}
+		<-c.Done()
+	})
+}
+
 // ... and a server that broke the protocol does not hold us up there.
 func TestNoDeadlinesReject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
