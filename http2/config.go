@@ -72,6 +72,9 @@ type Request struct {
 	// cookies already split into crumbs if they are to be.
 	Fields []HeaderField
 
+	// Constant, if not nil, are fields behind those.
+	Constant *Constant
+
 	// HTTP is what Response.Request points to. Its Body, ContentLength,
 	// GetBody, Trailer and context (httptrace included) are used; its Header is not.
 	HTTP *http.Request

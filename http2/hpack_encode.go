@@ -70,8 +70,9 @@ func (e *headerEncoder) resize(n uint32) {
 	e.table.resize(n)
 }
 
-// append appends the block of fields to dst. It keeps their strings, no more.
-func (e *headerEncoder) append(dst []byte, fields []HeaderField) []byte {
+// append appends the block of fields and more to dst. It keeps their strings,
+// and nothing else.
+func (e *headerEncoder) append(dst []byte, fields, more []HeaderField) []byte {
 	if e.updatePending {
 		e.updatePending = false
 		if e.lowest < e.table.max {
@@ -79,21 +80,28 @@ func (e *headerEncoder) append(dst []byte, fields []HeaderField) []byte {
 		}
 		dst = appendInt(dst, 0x20, 5, uint64(e.table.max))
 	}
+	dst = e.appendFields(dst, fields, 0)
+	return e.appendFields(dst, more, len(fields))
+}
+
+// appendFields appends fields, the first of which is the block's number at.
+func (e *headerEncoder) appendFields(dst []byte, fields []HeaderField, at int) []byte {
 	for i := range fields {
 		f := &fields[i]
+		i += at
 		if i < len(e.places) {
 			if index := e.table.lookAt(e.places[i], f); index != 0 {
 				dst = appendInt(dst, 0x80, 7, index)
 				continue
 			}
 		}
-		var at place
-		dst, at = e.appendField(dst, *f)
+		var found place
+		dst, found = e.appendField(dst, *f)
 		switch {
 		case i < len(e.places):
-			e.places[i] = at
+			e.places[i] = found
 		case i < maxPlaces:
-			e.places = append(e.places, at)
+			e.places = append(e.places, found)
 		}
 	}
 	return dst

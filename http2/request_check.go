@@ -90,17 +90,7 @@ func (r *Request) inspect() (requestInfo, error) {
 	}
 	q := requestCheck{declared: -1}
 	for i := range r.Fields {
-		f := &r.Fields[i]
-		if !isFieldValue(f.Value) {
-			return requestInfo{}, fmt.Errorf("illegal value of field %q", f.Name)
-		}
-		var err error
-		if strings.HasPrefix(f.Name, ":") {
-			err = q.pseudo(f)
-		} else {
-			err = q.field(f)
-		}
-		if err != nil {
+		if err := q.add(&r.Fields[i]); err != nil {
 			return requestInfo{}, err
 		}
 	}
@@ -122,6 +112,17 @@ func (r *Request) inspect() (requestInfo, error) {
 		info.expect = max(0, r.ExpectContinue)
 	}
 	return info, nil
+}
+
+// add takes the next field.
+func (q *requestCheck) add(f *HeaderField) error {
+	switch {
+	case !isFieldValue(f.Value):
+		return fmt.Errorf("illegal value of field %q", f.Name)
+	case strings.HasPrefix(f.Name, ":"):
+		return q.pseudo(f)
+	}
+	return q.field(f)
 }
 
 // pseudo takes a pseudo-header field (RFC 9113, section 8.3.1).

@@ -124,7 +124,7 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 		c.unlock()
 		return ErrConnClosed
 	}
-	if have := fieldListBytes(req.Fields); have > c.peer.maxHeaderList {
+	if have := req.fieldBytes(); have > c.peer.maxHeaderList {
 		c.slots.release()
 		c.hook.dirty = true
 		limit := c.peer.maxHeaderList

@@ -67,9 +67,9 @@ type form struct {
 	update   string        // PRIORITY_UPDATE
 	wait     time.Duration // for the server's SETTINGS
 
-	emptyData bool    // content-length: 0 is followed by an empty DATA frame
-	plain     []slot  // for a request that brings no fields
-	constant  []field // ... and what it sends on HTTP/2
+	emptyData bool            // content-length: 0 is followed by an empty DATA frame
+	plain     []slot          // for a request that brings no fields
+	constant  *http2.Constant // ... and what it sends on HTTP/2; nil if that cannot be checked beforehand
 
 	mu     sync.RWMutex      // guards orders
 	orders map[string][]slot // by the fields that the request brings
@@ -142,14 +142,18 @@ func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form
 }
 
 // constantOf fills the slots of a request that brings nothing, no client hint either.
-func constantOf(slots []slot) []field {
+func constantOf(slots []slot) *http2.Constant {
 	fields := make([]field, 0, len(slots))
 	for i := range slots {
 		if s := &slots[i]; s.kind == slotConst && !s.hint && s.value != "" {
 			fields = append(fields, field{Name: s.name, Value: s.value})
 		}
 	}
-	return fields
+	c, err := http2.NewConstant(fields)
+	if err != nil {
+		return nil // the connection will say why when it gets the fields
+	}
+	return c
 }
 
 // arrange makes the slots of a request that brings the fields of own, sorted

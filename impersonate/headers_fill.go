@@ -13,20 +13,31 @@ import (
 
 type field = http2.HeaderField
 
+// h2Fields are the request's header fields for HTTP/2: those that are its own,
+// appended to dst, and what follows them.
+func (c *call) h2Fields(f *form, dst []field) ([]field, *http2.Constant) {
+	if f.constant == nil || len(c.header) > 0 || !c.bringsNothing(true) || headerOrder(c.ctx) != nil {
+		return c.fields(f, true, dst), nil
+	}
+	return c.pseudos(f, dst), f.constant
+}
+
+// pseudos appends the pseudo-header fields.
+func (c *call) pseudos(f *form, dst []field) []field {
+	for _, name := range f.pseudo {
+		dst = append(dst, field{Name: name, Value: c.pseudo(name)})
+	}
+	return dst
+}
+
 // fields appends the request's header fields in wire order to dst.
 func (c *call) fields(f *form, h2 bool, dst []field) []field {
 	if h2 {
-		for _, name := range f.pseudo {
-			dst = append(dst, field{Name: name, Value: c.pseudo(name)})
-		}
+		dst = c.pseudos(f, dst)
 	}
 	first := len(dst)
 	var buffer [24]string
-	keys := c.brings(buffer[:0], h2)
-	slots := f.order(keys)
-	if h2 && len(keys) == 0 && len(c.header) == 0 {
-		slots, dst = nil, append(dst, f.constant...)
-	}
+	slots := f.order(c.brings(buffer[:0], h2))
 	for i := range slots {
 		s := &slots[i]
 		switch s.kind {
@@ -61,8 +72,7 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 // map has no order that could be kept. A type that a browser derives from the
 // body comes behind what the page set (testdata/captures/firefox-153.json, cors-preflight).
 func (c *call) brings(keys []string, h2 bool) []string {
-	if i := c.info; len(c.header) == 0 && i.Origin == "" && i.Referer == "" && i.StorageAccess == "" &&
-		len(i.ClientHints) == 0 && len(c.req.Trailer) == 0 && !c.saysLength(h2) {
+	if len(c.header) == 0 && c.bringsNothing(h2) {
 		return nil
 	}
 	for key, values := range c.header {
@@ -92,6 +102,13 @@ func (c *call) brings(keys []string, h2 bool) []string {
 		keys = append(slices.Delete(keys, i, i+1), "Content-Type")
 	}
 	return keys
+}
+
+// bringsNothing reports whether the request has no fields besides those in its header.
+func (c *call) bringsNothing(h2 bool) bool {
+	i := c.info
+	return i.Origin == "" && i.Referer == "" && i.StorageAccess == "" && len(i.ClientHints) == 0 &&
+		len(c.req.Trailer) == 0 && !c.saysLength(h2)
 }
 
 // isDerivedType reports whether v is what fetch() and XMLHttpRequest make of a

@@ -116,8 +116,10 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 	buffer := fieldBuffers.Get().(*fieldBuffer)
 	defer buffer.free()
 	r := &c.h2req // the connection keeps nothing of it
+	fields, rest := c.h2Fields(f, buffer[:0])
 	*r = http2.Request{
-		Fields:         c.fields(f, true, buffer[:0]),
+		Fields:         fields,
+		Constant:       rest,
 		HTTP:           c.wire(true),
 		Priority:       f.priority,
 		PriorityUpdate: f.update,

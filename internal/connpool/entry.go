@@ -49,7 +49,9 @@ func (p *Pool[K, C]) handleChange(e *entry[K, C]) {
 		if e.conn.Err() != nil {
 			p.removeLocked(e)
 		}
-		p.serveLocked(h)
+		if h.waiters.n > 0 || e.place != placePooled {
+			p.serveLocked(h)
+		}
 		p.noteIdleLocked(e)
 	case placeLeaving:
 		p.endIfUnusedLocked(e)
