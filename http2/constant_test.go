@@ -22,7 +22,7 @@ func TestConstant(t *testing.T) {
 			rt.cancel(nil)
 			tc.wantFrame("cancelled", []string{"RST_STREAM 1", "RST_STREAM 3", "RST_STREAM 5"}[id]+" CANCEL")
 		}
-		rt := tc.roundTrip("GET", "/", with, withField("x-long", strings.Repeat("x", 300)))
+		rt := tc.roundTrip("GET", "/", with, withField("x-long", strings.Repeat("x", 150)))
 		rt.wantErr("they count against the server's limit", nil)
 		rt.wantUnsent("before anything is sent", true)
 	})
