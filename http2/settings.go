@@ -27,6 +27,9 @@ const (
 	unknownStreamLimit = 100
 )
 
+// Settled is closed when the server's first SETTINGS have been applied.
+func (c *ClientConn) Settled() <-chan struct{} { return c.settingsIn }
+
 // peerSettings are the server's. Guarded by ClientConn.mu.
 type peerSettings struct {
 	received        bool

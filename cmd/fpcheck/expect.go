@@ -57,7 +57,7 @@ func agents(c *observe.Capture) (list []string) {
 			}
 		}
 		for _, raw := range t.HTTP1 {
-			s, err := headStep(raw)
+			s, err := headAsked(raw)
 			if err == nil && !slices.Contains(list, s.value("user-agent")) {
 				list = append(list, s.value("user-agent"))
 			}

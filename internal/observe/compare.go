@@ -18,6 +18,10 @@ type CompareOptions struct {
 	// client that was asked to do a part of what the browser did.
 	Partial bool
 
+	// AnyLayout lets images have any of the priorities that the browser asked
+	// for images with: what the layout made of them is not known.
+	AnyLayout bool
+
 	images   map[imagePriority]bool // of the browser
 	h1Images map[string]bool        // the same over HTTP/1.1: values of Priority
 	relaid   []string               // histories from which on the HPACK tables differ by an image's priority

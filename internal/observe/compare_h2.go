@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,13 +67,13 @@ func opening(t *Transcript) string {
 type h2Request struct {
 	at      time.Time
 	conn    int    // which connection it travelled on
-	leader  string // the first request there to the same host, if that is a navigation
 	key     string // "GET www.truth.test/nav"
 	nth     int    // how many of the same key came before
 	frame   *Frame
 	first   bool   // on its connection
 	acked   bool   // the server's SETTINGS were acknowledged before it
 	history string // keys of the connection up to it: HPACK state follows from them
+	added   int    // bytes added to the HPACK table up to and with it (RFC 7541, section 4.1)
 	update  string // the WINDOW_UPDATE on its stream right behind it
 	shared  bool   // that stands in the same TLS record
 	body    string // its DATA frames
@@ -86,7 +85,7 @@ func requests(list []*Transcript) []h2Request {
 	var all []h2Request
 	count := map[string]int{}
 	for n, t := range list {
-		history, first, acked := "", true, false
+		history, first, acked, added := "", true, false, 0
 		for i, f := range t.Frames {
 			acked = acked || f.Type == "SETTINGS" && f.hasFlag(flagAck)
 			if f.Type != "HEADERS" || f.Value(":method") == "" {
@@ -94,7 +93,12 @@ func requests(list []*Transcript) []h2Request {
 			}
 			q := h2Request{conn: n, at: t.Start.Add(time.Duration(f.Millis * float64(time.Millisecond))), frame: f, first: first, acked: acked, key: f.Value(":method") + " " + f.Value(":authority") + f.Value(":path")}
 			history += q.key + "\n"
-			q.history, first = history, false
+			for _, x := range f.Fields {
+				if x.Rep == "incremental" {
+					added += len(x.Name) + len(x.Value) + 32
+				}
+			}
+			q.history, q.added, first = history, added, false
 			if i+1 < len(t.Frames) {
 				if g := t.Frames[i+1]; g.Type == "WINDOW_UPDATE" && g.Stream == f.Stream {
 					q.update, q.shared = fmt.Sprint(g.Increment), g.Record == f.Record
@@ -108,19 +112,6 @@ func requests(list []*Transcript) []h2Request {
 	for i := range all {
 		all[i].nth = count[all[i].key]
 		count[all[i].key]++
-	}
-	// A document and what it asks its own host for share a connection. Whether
-	// two hosts do is a matter of addresses too, and who comes first of timing.
-	leaders := map[string]string{}
-	for i, q := range all {
-		on := fmt.Sprint(q.conn, q.frame.Value(":authority"))
-		if _, led := leaders[on]; !led {
-			leaders[on] = ""
-			if q.frame.Value("sec-fetch-dest") == "document" {
-				leaders[on] = fmt.Sprintf("%s #%d", q.key, q.nth)
-			}
-		}
-		all[i].leader = leaders[on]
 	}
 	return all
 }
@@ -189,21 +180,22 @@ func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts
 	wanted := requests(browser)
 	opts.images = imagePriorities(wanted)
 	// Chromium makes each stream depend on one that is still open, which is a
-	// matter of timing; where a browser never does, nobody may.
+	// matter of when the server answers, and the same only where all requests
+	// are; where a browser never does, nobody may.
 	flat := !slices.ContainsFunc(wanted, func(q h2Request) bool { return q.frame.Priority != nil && q.frame.Priority.Dep != 0 })
 	common := 0
+	travel := &journeys{browser: browser, client: client}
 	for _, b := range wanted {
 		c, ok := sent[id{b.key, b.nth}]
 		if ok {
 			common++
 			compareRequest(r, b, c, flat, opts)
-			if b.leader != "" && !opts.Partial {
-				r.Check(b.leader == c.leader, "%s: it travels on the connection of %s, in the browser on that of %s", b.key, cmp.Or(c.leader, "no document"), b.leader)
-			}
+			travel.note(b, c)
 		} else if !opts.Partial {
 			r.Check(false, "%s: the client never sent it", b.key)
 		}
 	}
+	travel.compare(r)
 	common += compareH1(r, browser, client, opts)
 	if common == 0 {
 		r.Check(false, "the client sent no request that the browser sent")
@@ -236,6 +228,8 @@ func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *Com
 	// tables, and every index has to be the browser's; else its table may have
 	// held a field that the other's did not.
 	same := b.history == c.history && !slices.ContainsFunc(opts.relaid, func(h string) bool { return strings.HasPrefix(b.history, h) })
+	// Values of another length push others out of the table, or do not.
+	same = same && (opts.Expect == nil || max(b.added, c.added) <= 4096)
 	x, y := forms(b.frame.Fields, changed, same), forms(c.frame.Fields, changed, same)
 	r.Check(slices.Equal(x, y), "%sthe HPACK forms differ: %s", w, firstDifference(x, y))
 	if same && (b.first || len(changed) == 0 && opts.Expect == nil) {
@@ -248,7 +242,8 @@ func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *Com
 	}
 	r.Check(c.frame.Flags == b.frame.Flags, "%sHEADERS has the flags %s, the browser's %s", w, c.frame.Flags, b.frame.Flags)
 	first := b.first && c.first
-	place, got := treePlace(b, flat || first), treePlace(c, flat || first)
+	dep := flat || first || same && b.acked == c.acked
+	place, got := treePlace(b, dep), treePlace(c, dep)
 	r.Check(place == got, "%sthe priority is %s, the browser sends %s", w, got, place)
 	r.Check(b.update == c.update, "%sthe stream's WINDOW_UPDATE behind HEADERS is %s, the browser's %s", w, orNone(c.update), orNone(b.update))
 	if b.update != "" && c.update != "" {

@@ -124,6 +124,13 @@ func (s *Server) answerH1(nc net.Conn, req *Request) error {
 	if res == nil {
 		res = &Response{Status: 404}
 	}
+	if res.Wait != nil {
+		select {
+		case <-res.Wait:
+		case <-s.ctx.Done():
+			return net.ErrClosed
+		}
+	}
 	size := len(res.Body) + res.Fill
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", res.status(), http.StatusText(res.status()))
