@@ -182,14 +182,15 @@ func (t *Transport) existing(ctx context.Context, key connKey) *clientConn {
 	return t.findOwner(ctx, key)
 }
 
-// joined returns the connection on which the host of an anonymous request gets
-// its other requests, where the browser does not mind.
+// joined returns the connection on which key's host gets its requests with
+// credentials, if key is for those without, or the other way round, where the
+// browser does not mind.
 func (t *Transport) joined(ctx context.Context, key connKey) *clientConn {
-	if !t.habits.anonymousJoins || key.privacy != anonymous {
+	if !t.habits.anonymousJoins {
 		return nil
 	}
 	other := key
-	other.privacy = credentialed
+	other.privacy = map[privacy]privacy{credentialed: anonymous, anonymous: credentialed}[key.privacy]
 	known, ok := t.owners.get(other)
 	if !ok {
 		return nil
@@ -219,7 +220,6 @@ func (t *Transport) settle(ctx context.Context, key connKey, cc *clientConn) *cl
 		t.owners.set(key, owner{})
 		return cc
 	}
-	cc.Release()
 	t.retire(cc)
 	return other
 }

@@ -38,37 +38,36 @@ func (t *Transport) preconnect(ctx context.Context, key connKey) error {
 	if err != nil {
 		return err
 	}
-	if !reused {
-		if t.habits.connectsFirst {
-			cc.awaitServer(ctx)
-		}
-		cc = t.settle(ctx, key, cc)
+	if reused {
+		cc.Release()
+		return nil
 	}
-	cc.Release()
+	t.settle(ctx, key, cc).Release()
 	return nil
 }
 
 // serverWait bounds the wait for a server that has not spoken yet.
 const serverWait = time.Second
 
-// awaitServer waits until the server's first SETTINGS are there, and with them
-// the tickets that it sends before.
-func (cc *clientConn) awaitServer(ctx context.Context) {
-	h, ok := cc.protocolConn.(h2Conn)
-	if !ok {
-		return
-	}
-	late := time.NewTimer(serverWait)
-	defer late.Stop()
-	select {
-	case <-h.Settled():
-	case <-h.Done():
-	case <-late.C:
-	case <-ctx.Done():
-	}
-}
-
-// retire ends a connection that nobody needs, in good order.
+// retire keeps a connection, of which the caller has a slot, from being used.
+// It ends in good order once the server's first SETTINGS are there, and with
+// them the tickets that it sends before: the next connection resumes, as the
+// browser's does (testdata/captures/firefox-153-everything.json, connection 54).
 func (t *Transport) retire(cc *clientConn) {
 	t.pool.Retire(cc.key, func(other *clientConn) bool { return other == cc })
+	h, ok := cc.protocolConn.(h2Conn)
+	if !ok {
+		cc.Release()
+		return
+	}
+	go func() { // nobody shall wait for a connection that nobody needs; it ends with it
+		late := time.NewTimer(serverWait)
+		defer late.Stop()
+		select {
+		case <-h.Settled():
+		case <-h.Done():
+		case <-late.C:
+		}
+		cc.Release()
+	}()
 }

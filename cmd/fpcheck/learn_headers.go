@@ -49,6 +49,7 @@ func (l *learner) learnHeaders() error {
 		return err
 	}
 	l.learnStorageAccess(steps)
+	l.learnConnections(steps)
 	steps = telling(steps)
 	wrong, err := l.learnTableHash(steps)
 	if err != nil {

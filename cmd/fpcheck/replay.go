@@ -186,7 +186,7 @@ func isBrowsers(name string) bool {
 // replayOf is the stored replay of a capture, or for one that is not ours one
 // made of it.
 func replayOf(c *observe.Capture) (*replay, error) {
-	if !hasCapture(c.Provenance.Name) {
+	if !isOurs(c) {
 		return deriveReplay(c)
 	}
 	return storedReplay(c.Provenance.Name)

@@ -226,7 +226,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
-	one, err := observe.Compare(c.Conns, list, observe.CompareOptions{Expect: expectation(p, c), Partial: v.against != "", AnyLayout: !hasCapture(c.Provenance.Name)})
+	one, err := observe.Compare(c.Conns, list, observe.CompareOptions{Expect: expectation(p, c), Unwatched: !isOurs(c)})
 	if err != nil {
 		return err
 	}

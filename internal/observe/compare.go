@@ -18,9 +18,11 @@ type CompareOptions struct {
 	// client that was asked to do a part of what the browser did.
 	Partial bool
 
-	// AnyLayout lets images have any of the priorities that the browser asked
-	// for images with: what the layout made of them is not known.
-	AnyLayout bool
+	// Unwatched is for a browser of which nobody knows what the layout made of
+	// its images and what its timers did: an image may have any of the priorities
+	// that the browser asked for images with, and a request may travel on each
+	// connection on which the browser sent one like it.
+	Unwatched bool
 
 	images   map[imagePriority]bool // of the browser
 	h1Images map[string]bool        // the same over HTTP/1.1: values of Priority

@@ -195,7 +195,7 @@ func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts
 			r.Check(false, "%s: the client never sent it", b.key)
 		}
 	}
-	travel.compare(r)
+	travel.compare(r, opts)
 	common += compareH1(r, browser, client, opts)
 	if common == 0 {
 		r.Check(false, "the client sent no request that the browser sent")

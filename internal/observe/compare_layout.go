@@ -39,7 +39,7 @@ func (q *h2Request) imagePriority() (imagePriority, bool) {
 func (q h2Request) laidOutAs(c h2Request, opts *CompareOptions) h2Request {
 	was, ok := q.imagePriority()
 	is, ok2 := c.imagePriority()
-	if !opts.AnyLayout || !ok || !ok2 || was == is || !opts.images[is] && was.weight != is.weight || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
+	if !opts.Unwatched || !ok || !ok2 || was == is || !opts.images[is] && was.weight != is.weight || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
 		return q
 	}
 	f := *q.frame
