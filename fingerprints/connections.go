@@ -11,7 +11,8 @@ type Connections struct {
 	// Partition is what has connections, and TLS sessions, of its own: each
 	// top-level "site" (Firefox), or "frame": the frames of other sites in a
 	// top-level site, too (Chrome: testdata/captures/chromium-156-everything.json, connection 5
-	// and connection 7), or nothing: "none" (testdata/captures/chromium-143-everything.json).
+	// and connection 7), or nothing: "none" (headless Chromium:
+	// testdata/captures/chromium-143-everything.json).
 	Partition string `json:"partition"`
 
 	// AnonymousApart is whether requests without credentials have connections

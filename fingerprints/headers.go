@@ -168,6 +168,7 @@ type AcceptLanguage struct {
 	// NoExpand takes a list of several languages as it is (Firefox); else the
 	// bare language is added behind its regional forms (Chrome).
 	NoExpand bool `json:"no_expand,omitempty"`
-	// Verbatim sends the list without weights (headless Chromium: en-US,en).
+	// Verbatim sends the list without weights (headless Chromium: en-US,en; told
+	// de-CH,fr,en it expands nothing, so NoExpand goes with it).
 	Verbatim bool `json:"verbatim,omitempty"`
 }

@@ -40,8 +40,8 @@ func TestPartitions(t *testing.T) {
 		{"chrome", "page", "withheld", false},
 		{"chrome", "withheld", "anonymous", false},
 		{"firefox", "page", "withheld", true},
-		{"chrome-143", "typed", "other tab", true}, // testdata/captures/chromium-143-everything.json
-		{"chrome-143", "page", "anonymous", false},
+		{"chromium-143", "typed", "other tab", true}, // testdata/captures/chromium-143-everything.json
+		{"chromium-143", "page", "anonymous", false},
 		{"firefox", "page", "foreign", false},
 		{"chrome", "page", "other tab", false},
 		{"firefox", "page", "other tab", false},

@@ -3,6 +3,7 @@ package session
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"testing"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -151,5 +152,28 @@ func TestLayouts(t *testing.T) {
 	done(t, resp, err)
 	if i := lastInfo(t, f); i.FetchPriority != "high" {
 		t.Errorf("the element's own priority is %q", i.FetchPriority)
+	}
+}
+
+// TestFormBoundaries: Firefox's is two numbers without leading zeros, so that
+// one in eight is shorter (a capture of Firefox 153 has 31 digits); Chrome's
+// always has 16 letters.
+func TestFormBoundaries(t *testing.T) {
+	for browser, form := range map[string]*regexp.Regexp{
+		"firefox": regexp.MustCompile(`^----geckoformboundary[1-9a-f][0-9a-f]{20,31}$`),
+		"chrome":  regexp.MustCompile(`^----WebKitFormBoundary[0-9A-Za-z]{16}$`),
+	} {
+		tab, _ := tabOf(t, browser, nil)
+		lengths := map[int]int{}
+		for range 400 {
+			b := tab.s.NewFormData().boundary
+			lengths[len(b)]++
+			if !form.MatchString(b) {
+				t.Fatalf("%s: %s", browser, b)
+			}
+		}
+		if many := len(lengths) > 1; many != (browser == "firefox") {
+			t.Errorf("%s: lengths %v", browser, lengths)
+		}
 	}
 }

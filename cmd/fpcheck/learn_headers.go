@@ -188,7 +188,7 @@ func (s *asked) isReload() bool {
 func (l *learner) learnLanguage() {
 	want := l.value("accept-language")
 	was := l.p.Headers.AcceptLanguage
-	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}} {
+	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}, {Step: 1, Verbatim: true, NoExpand: true}} {
 		l.p.Headers.AcceptLanguage = form
 		f, err := l.p.Form(fingerprints.Request{HTTP2: true}, languages(want))
 		if err != nil {

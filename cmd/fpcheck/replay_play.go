@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/session"
@@ -30,6 +31,7 @@ type call struct {
 	done chan struct{} // closed when the response was read to its end
 	err  error         // set before
 
+	hops   atomic.Int32  // redirects to come that the replay has a step for
 	paused chan struct{} // gets a value when a redirect has come
 	resume chan struct{} // is given one when it is to be followed
 }
@@ -40,7 +42,7 @@ type callKey struct{}
 // says so, as browsers do it when they get to it.
 func holdRedirect(req *http.Request, _ []*http.Request) error {
 	c, ok := req.Context().Value(callKey{}).(*call)
-	if !ok {
+	if !ok || c.hops.Add(-1) < 0 {
 		return nil
 	}
 	select {
@@ -126,6 +128,19 @@ func (p *player) goesOn(n int) bool {
 	return false
 }
 
+// hops is how many redirects a step's call follows.
+func (p *player) hops(s *step) (n int32) {
+	for i := s.N; i < len(p.r.Steps); i++ {
+		if of := &p.r.Steps[i]; of.Do == doThen && of.Of == s.N {
+			n++
+		}
+	}
+	if s.Preflight {
+		n--
+	}
+	return n
+}
+
 // end waits for the end of the call.
 func (c *call) end(ctx context.Context) error {
 	select {
@@ -162,6 +177,7 @@ func (p *player) step(ctx context.Context, s *step) error {
 	default:
 		c := &call{done: make(chan struct{}), paused: make(chan struct{}), resume: make(chan struct{}, 1)}
 		p.calls[s.N] = c
+		c.hops.Store(p.hops(s))
 		go func() {
 			defer close(c.done)
 			c.err = p.call(session.WithFetchOptions(context.WithValue(ctx, callKey{}, c), p.options(s)), s)

@@ -37,6 +37,7 @@ func (s *asked) key() string { return s.method + " " + s.url.String() }
 // requestsOf lists what the browser asked for, in the order of time.
 func requestsOf(list []*observe.Transcript) ([]asked, error) {
 	var all []asked
+	timed := false // HTTP/1.1
 	for n, t := range list {
 		for i, f := range t.Frames {
 			if f.Type != "HEADERS" || f.Value(":method") == "" {
@@ -61,15 +62,35 @@ func requestsOf(list []*observe.Transcript) ([]asked, error) {
 				return nil, err
 			}
 			s.conn = n
-			s.at = t.Start.Add(time.Duration(i) * time.Microsecond) // the order within the connection is all that is known
+			s.at = t.Start.Add(time.Duration(i) * time.Microsecond) // if the order within the connection is all that is known
+			if timed = i < len(t.HTTP1Millis); timed {
+				s.at = t.Start.Add(time.Duration(t.HTTP1Millis[i] * float64(time.Millisecond)))
+			}
 			all = append(all, *s)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b asked) int { return a.at.Compare(b.at) })
-	if slices.ContainsFunc(all, func(s asked) bool { return !s.http1 }) {
+	if timed || slices.ContainsFunc(all, func(s asked) bool { return !s.http1 }) {
 		return all, nil
 	}
-	return byDocument(all), nil
+	return behindRedirects(byDocument(all)), nil
+}
+
+// behindRedirects moves what a redirect leads to behind it, where it stands
+// before.
+func behindRedirects(all []asked) []asked {
+	for i := 0; i < len(all); i++ {
+		to := all[i].leadsTo()
+		if to == nil {
+			continue
+		}
+		is := func(q asked) bool { return q.url.String() == to.String() }
+		if j := slices.IndexFunc(all[:i], is); j >= 0 && !slices.ContainsFunc(all[i:], is) {
+			moved := all[j]
+			all = slices.Insert(slices.Delete(all, j, j+1), i, moved)
+		}
+	}
+	return all
 }
 
 // byDocument orders the requests of several HTTP/1.1 connections, whose times

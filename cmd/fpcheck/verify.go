@@ -210,6 +210,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
+	p = builtAs(p, c)
 	st, cues := newStage(replay)
 	opts := st.options(observe.Options{CA: v.ca, Settings: replay.Server.Settings})
 	if replay.Server.HTTP1 {

@@ -24,9 +24,9 @@ type CompareOptions struct {
 	// connection on which the browser sent one like it.
 	Unwatched bool
 
-	images   map[imagePriority]bool // of the browser
-	h1Images map[string]bool        // the same over HTTP/1.1: values of Priority
-	relaid   []string               // histories from which on the HPACK tables differ by an image's priority
+	images   map[string]bool // of the browser: values of Priority
+	h1Images map[string]bool // the same over HTTP/1.1: values of Priority
+	relaid   []string        // histories from which on the HPACK tables differ by an image's priority
 }
 
 func (o *CompareOptions) expect(name, value string) string {

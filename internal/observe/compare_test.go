@@ -338,3 +338,41 @@ func TestCompareExpect(t *testing.T) {
 		t.Errorf("the build's own value passes: %v", r.Differences)
 	}
 }
+
+// TestCompareDrawnBoundaries: Firefox's boundary is a number without leading
+// zeros, so it and the body's length vary; nothing else may.
+func TestCompareDrawnBoundaries(t *testing.T) {
+	const path = "/k/fetch-post-formdata"
+	for _, tt := range []struct {
+		capture, boundary, length string
+		same                      bool
+	}{
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4d0a0403294b0a83", "161", true},
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4d0a0403294b0a83", "164", false}, // it stands there twice or more
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4d0a0403294b0a838", "161", false},
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4", "131", false},
+		{"firefox-153-everything", "----WebKitFormBoundary6Cy6R3pMxDrN7ERs", "133", false},
+		{"chromium-156-everything", "----WebKitFormBoundary6Cy6R3pMxDrN7ER", "131", false},
+		{"chromium-156-everything", "----WebKitFormBoundary0000R3pMxDrN7ERs", "133", true},
+	} {
+		client := loadCapture(t, tt.capture)
+		eachRequest(client, func(f *Frame) {
+			for i := range f.Fields {
+				switch x := &f.Fields[i]; {
+				case f.Value(":path") != path:
+				case x.Name == "content-type":
+					x.Value = "multipart/form-data; boundary=" + tt.boundary
+				case x.Name == "content-length":
+					x.Value = tt.length
+				}
+			}
+		})
+		r, err := Compare(loadCapture(t, tt.capture), client, CompareOptions{})
+		said := slices.ContainsFunc(r.Differences, func(d string) bool {
+			return strings.Contains(d, path+": content-type is") || strings.Contains(d, path+": content-length is")
+		})
+		if err != nil || said == tt.same {
+			t.Errorf("%s, %s: %v\n%s", tt.boundary, tt.length, err, strings.Join(r.Differences, "\n"))
+		}
+	}
+}

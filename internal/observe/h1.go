@@ -24,7 +24,10 @@ func (s *Server) serveH1(nc net.Conn, rec *recording) {
 		}
 		raw, err := readHead(br)
 		if len(raw) > 0 {
-			rec.update(func(t *Transcript) { t.HTTP1 = append(t.HTTP1, string(raw)) })
+			rec.update(func(t *Transcript) {
+				t.HTTP1 = append(t.HTTP1, string(raw))
+				t.HTTP1Millis = append(t.HTTP1Millis, float64(time.Since(t.Start).Microseconds())/1000)
+			})
 		}
 		var req *Request
 		if err == nil {
