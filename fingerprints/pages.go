@@ -24,7 +24,7 @@ type Pages struct {
 	IconInitiator bool `json:"icon_initiator,omitempty"`
 
 	// FramesReload is whether the frames of a reloaded page are reloaded as
-	// well (Firefox: the order of their fields says so,
+	// well, but not what <object> and <embed> show (Firefox: the order of their fields says so,
 	// testdata/captures/firefox-153-everything.json, /k/iframe-cross.html).
 	FramesReload bool `json:"frames_reload,omitempty"`
 

@@ -61,7 +61,7 @@ func (h *habits) originOn(p *plan) bool {
 // inherit is what a request has from how its document came about.
 func (h *habits) inherit(p *plan, d *document) {
 	switch {
-	case h.framesReload && d.reloaded && p.mode == fingerprints.Navigate && p.kind == "":
+	case h.framesReload && d.reloaded && (p.dest == fingerprints.IFrame || p.dest == fingerprints.Frame) && p.kind == "":
 		p.kind = "reload"
 	case h.iconInitiator && d.poster != nil && p.kind == "favicon":
 		p.client, p.foreign = d.poster, true

@@ -125,6 +125,11 @@ func TestFramesReloadWithTheirPage(t *testing.T) {
 		if kind := frame(); kind != want {
 			t.Errorf("%s: a frame of a reloaded page is loaded as %q, want %q", browser, kind, want)
 		}
+		resp, err = tab.Load(t.Context(), fingerprints.Object, "/object")
+		done(t, resp, err)
+		if kind := lastInfo(t, f).Kind; kind != "" {
+			t.Errorf("%s: an object of a reloaded page is loaded as %q", browser, kind)
+		}
 	}
 }
 

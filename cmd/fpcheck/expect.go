@@ -104,7 +104,7 @@ func firefoxAgent(captured string, p *fingerprints.Profile) string {
 // off another one: headless Chromium keeps no sites apart, the browser does.
 func builtAs(p *fingerprints.Profile, c *observe.Capture) *fingerprints.Profile {
 	words := strings.SplitN(c.Provenance.Name, "-", 3)
-	if !isOurs(c) || len(words) < 2 {
+	if !isOurs(c) || len(words) < 2 || expectation(p, c) == nil {
 		return p
 	}
 	build, err := fingerprints.Lookup(words[0] + "-" + words[1])
