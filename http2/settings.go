@@ -102,8 +102,11 @@ func (c *ClientConn) handleSettings(list []Setting) error {
 
 	c.wmu.Lock()
 	for _, s := range list {
-		if s.ID == settingHeaderTableSize {
+		switch s.ID {
+		case settingHeaderTableSize:
 			c.enc.setPeerTableSize(s.Value)
+		case settingNoPriorities:
+			c.prioUpdates = s.Value == 1
 		}
 	}
 	c.encMax = p.maxFrame
