@@ -187,6 +187,11 @@ func (s *asked) isReload() bool {
 // learnLanguage finds the form of accept-language that gives the captured value.
 func (l *learner) learnLanguage() {
 	want := l.value("accept-language")
+	if want == "" { // a headless build that nobody told a language
+		delete(l.p.Headers.Values, "accept-language")
+		l.notes = append(l.notes, "the browser says no accept-language")
+		return
+	}
 	was := l.p.Headers.AcceptLanguage
 	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}, {Step: 1, Verbatim: true, NoExpand: true}} {
 		l.p.Headers.AcceptLanguage = form

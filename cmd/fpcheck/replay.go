@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/guise-http/guise/internal/observe"
@@ -48,6 +49,8 @@ const (
 	doIdle       = "idle"       // Session.CloseIdleConnections
 	doThen       = "then"       // nothing: here comes the next request of step Of, behind a preflight or redirect
 )
+
+var doWords = []string{doNavigate, doReload, doSubmit, doLoad, doFetch, doXHR, doWebSocket, doPreconnect, doCookie, doIdle, doThen}
 
 // A step is one call, or the moment at which the next request of one came.
 type step struct {
@@ -153,6 +156,8 @@ func decodeReplay(text []byte) (*replay, error) {
 // check refuses what cannot be played, and fields that are the browser's to set.
 func (s *step) check(n int, r *replay) error {
 	switch {
+	case !slices.Contains(doWords, s.Do):
+		return fmt.Errorf("does %q", s.Do)
 	case s.N != n:
 		return fmt.Errorf("has the number %d", s.N)
 	case s.Answered != 0 && (s.Answered <= n || s.Answered > len(r.Steps)+1):

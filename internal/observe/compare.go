@@ -20,7 +20,8 @@ type CompareOptions struct {
 
 	// Unwatched is for a browser of which nobody knows what the layout made of
 	// its images and what its timers did: an image may have any of the priorities
-	// that the browser asked for images with, and a request may travel on each
+	// that the browser asked for images with, streams may depend on others where
+	// the layout moved some with PRIORITY frames, and a request may travel on each
 	// connection on which the browser sent one like it.
 	Unwatched bool
 
