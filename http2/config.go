@@ -83,7 +83,8 @@ type Request struct {
 	Priority *Priority
 
 	// PriorityUpdate, if not empty, is the value of a PRIORITY_UPDATE frame
-	// (RFC 9218, section 7.1) sent behind HEADERS.
+	// (RFC 9218, section 7.1) sent behind HEADERS, once the server has
+	// announced SETTINGS_NO_RFC7540_PRIORITIES.
 	PriorityUpdate string
 
 	// EmptyData ends a request without a body by an empty DATA frame of its

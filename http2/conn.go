@@ -21,10 +21,11 @@ type ClientConn struct {
 	// Lock order: mu, then wmu, then a body's mu. None is held during I/O,
 	// a blocking send or a callback.
 
-	wmu    sync.Mutex // guards out; held to encode and append, never to write to the socket
-	out    output
-	enc    *headerEncoder // its order of calls is the order on the wire
-	encMax int            // the server's MAX_FRAME_SIZE, for HEADERS
+	wmu         sync.Mutex // guards out; held to encode and append, never to write to the socket
+	out         output
+	enc         *headerEncoder // its order of calls is the order on the wire
+	encMax      int            // the server's MAX_FRAME_SIZE, for HEADERS
+	prioUpdates bool           // the server announced SETTINGS_NO_RFC7540_PRIORITIES
 
 	mu         sync.Mutex // guards the fields below
 	state      connState

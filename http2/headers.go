@@ -20,7 +20,7 @@ func (c *ClientConn) appendHeaders(s *stream, req *Request, prio Priority, hasPr
 	if n := c.cfg.StreamWindowUpdate; n != 0 {
 		b = appendWindowUpdate(b, s.id, n)
 	}
-	if v := req.PriorityUpdate; v != "" {
+	if v := req.PriorityUpdate; v != "" && c.prioUpdates {
 		b = appendFrameHeader(b, 4+len(v), framePriorityUpdate, 0, 0)
 		b = binary.BigEndian.AppendUint32(b, s.id)
 		b = append(b, v...)

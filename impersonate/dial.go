@@ -110,11 +110,7 @@ func (t *Transport) secure(ctx context.Context, nc net.Conn, key connKey) (*tlsC
 // offer does not matter (testdata/captures/chromium-156.json: the WebSocket's connection
 // resumes the page's session).
 func (k connKey) ticketKey() string {
-	anonymous := ""
-	if k.anonymous {
-		anonymous = "anonymous"
-	}
-	return strconv.FormatUint(uint64(k.identity), 10) + "|" + k.proxy + "|" + anonymous + "|" + k.partition + "|" +
+	return strconv.FormatUint(uint64(k.identity), 10) + "|" + k.proxy + "|" + k.privacy.String() + "|" + k.partition + "|" +
 		k.host + ":" + k.port
 }
 

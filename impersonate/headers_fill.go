@@ -68,9 +68,10 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 	return dst
 }
 
-// brings appends the keys of the fields that the request brings, sorted: a
-// map has no order that could be kept. A type that a browser derives from the
-// body comes behind what the page set (testdata/captures/firefox-153.json, cors-preflight).
+// brings appends the keys of the fields that the request brings: in the page's
+// order as far as that was told, and sorted, as a map has none that could be
+// kept. A type that a browser derives from the body comes behind what the page
+// set (testdata/captures/firefox-153.json, cors-preflight).
 func (c *call) brings(keys []string, h2 bool) []string {
 	if len(c.header) == 0 && c.bringsNothing(h2) {
 		return nil
@@ -100,6 +101,9 @@ func (c *call) brings(keys []string, h2 bool) []string {
 	slices.Sort(keys)
 	if i, ok := slices.BinarySearch(keys, "Content-Type"); ok && isDerivedType(c.header.Get("Content-Type")) {
 		keys = append(slices.Delete(keys, i, i+1), "Content-Type")
+	}
+	if c.info.FieldOrder != nil {
+		slices.SortStableFunc(keys, func(a, b string) int { return place(c.info.FieldOrder, a) - place(c.info.FieldOrder, b) })
 	}
 	return keys
 }
@@ -302,13 +306,13 @@ func checkHop(h http.Header) *InvalidRequestError {
 
 // reorder sorts fields by the caller's list; those not named follow, as they were.
 func reorder(fields []field, order []string) {
-	rank := func(f field) int {
-		for i, name := range order {
-			if strings.EqualFold(name, f.Name) {
-				return i
-			}
-		}
-		return len(order)
+	slices.SortStableFunc(fields, func(a, b field) int { return place(order, a.Name) - place(order, b.Name) })
+}
+
+// place is where order names a field, or its end.
+func place(order []string, name string) int {
+	if i := slices.IndexFunc(order, func(x string) bool { return strings.EqualFold(x, name) }); i >= 0 {
+		return i
 	}
-	slices.SortStableFunc(fields, func(a, b field) int { return rank(a) - rank(b) })
+	return len(order)
 }

@@ -209,12 +209,12 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 	if trace != nil && trace.GetConn != nil {
 		trace.GetConn(c.target.addr())
 	}
-	if cc = t.coalesced(c); cc != nil {
+	if cc = t.existing(c.ctx, c.key); cc != nil {
 		reused = true
 	} else if cc, reused, err = t.pool.Get(c.ctx, c.key); err != nil {
 		return nil, false, err
 	} else if !reused {
-		t.owners.set(c.key, owner{})
+		cc = t.settle(c.ctx, c.key, cc)
 	}
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: cc.net, Reused: reused, WasIdle: reused})

@@ -85,7 +85,8 @@ func TestTicketKeys(t *testing.T) {
 		"user":      func(k *connKey) { k.proxy = "socks5://u:p@p.test" },
 		"identity":  func(k *connKey) { k.identity = 1 },
 		"partition": func(k *connKey) { k.partition = "b.test" },
-		"anonymous": func(k *connKey) { k.anonymous = true },
+		"anonymous": func(k *connKey) { k.privacy = anonymous },
+		"withheld":  func(k *connKey) { k.privacy = withheld },
 	}
 	seen := map[string]string{base.ticketKey(): "base"}
 	for name, f := range change {

@@ -150,6 +150,7 @@ func (c *call) setKind(websocket bool) {
 		Redirected:    i.Redirected,
 		StartedCross:  i.StartedCross,
 		FetchPriority: i.FetchPriority,
+		Raised:        i.Raised,
 		Cache:         i.Cache,
 	}
 	if k.Dest == fingerprints.DestUnset && websocket {

@@ -15,8 +15,14 @@ func (h habits) partition(c *call) string {
 	if _, host, ok := strings.Cut(top, "://"); ok { // a session says scheme and site
 		top = host
 	}
+	if !h.sites {
+		return ""
+	}
 	if top == "" {
 		return site
+	}
+	if c.info.Foreign {
+		return top + " cross-site"
 	}
 	if !h.frames {
 		return top

@@ -220,10 +220,15 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	*i = impersonate.RequestInfo{
 		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
 		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
-		FetchPriority: p.fetchPriority, Cache: p.cache,
+		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder,
 		Document:  p.client,
+		Foreign:   p.foreign,
 		Origin:    f.originHeader(),
 		Anonymous: !f.credentialed(),
+	}
+	if n := len(p.layouts); n > 0 && p.dest == fingerprints.Image {
+		l := &p.layouts[min(len(f.via), n-1)]
+		i.FetchPriority, i.Raised = cmp.Or(p.fetchPriority, l.Sight), l.Raised
 	}
 	if c.referrer != nil {
 		i.Referer = c.referrer.String()
@@ -231,10 +236,10 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	if p.topLevel != nil {
 		i.TopLevel = originOf(p.topLevel).site()
 	}
-	if f.s.habits.storageAccess && f.thirdParty() && !i.Anonymous && isSecure(f.url) {
-		i.StorageAccess = "none"
-		if f.s.opts.ThirdPartyCookies {
-			i.StorageAccess = "active"
+	if f.thirdParty() && !i.Anonymous {
+		i.Withheld = !f.s.habits.openJar
+		if f.s.habits.storageAccess && isSecure(f.url) {
+			i.StorageAccess = map[bool]string{true: "active", false: "none"}[f.s.habits.openJar]
 		}
 	}
 	i.ClientHints = f.s.hints.wanted(f.hintOrigin())
@@ -265,7 +270,7 @@ func (f *fetch) originHeader() string {
 
 // thirdParty reports whether the hop goes to another site than the tab shows.
 func (f *fetch) thirdParty() bool {
-	return f.plan.topLevel != nil && !originOf(f.plan.topLevel).sameSite(originOf(f.url))
+	return f.plan.topLevel != nil && (f.plan.foreign || !originOf(f.plan.topLevel).sameSite(originOf(f.url)))
 }
 
 // wire is the hop as the floor gets it: the request itself if there is nothing

@@ -80,7 +80,7 @@ func (s *Session) tellAge(now time.Time) {
 
 // newSession makes a Session on any floor.
 func newSession(o Options, p *fingerprints.Profile, f floor) *Session {
-	s := &Session{opts: o, profile: p, floor: f, jar: o.Jar, habits: habitsOf(p), proxied: o.Proxy != ""}
+	s := &Session{opts: o, profile: p, floor: f, jar: o.Jar, habits: habitsOf(p, o.ThirdPartyCookies), proxied: o.Proxy != ""}
 	if s.jar == nil && !o.NoCookies {
 		s.jar = NewCookieJar()
 	}

@@ -137,6 +137,22 @@ func (p *Pool[K, C]) removeLocked(e *entry[K, C]) {
 	p.endIfUnusedLocked(e)
 }
 
+// Retire keeps a connection of key that match accepts from being given out
+// again: it ends in good order, as soon as it has no requests.
+func (p *Pool[K, C]) Retire(key K, match func(c C) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.hosts[key]
+	if h == nil || p.state != Open {
+		return // the teardown ends it
+	}
+	for _, e := range slices.Clone(h.conns) {
+		if match(e.conn) {
+			p.removeLocked(e)
+		}
+	}
+}
+
 // endIfUnusedLocked closes a leaving connection once it has no requests. Those
 // that come after the pool has begun to close are drained by that.
 func (p *Pool[K, C]) endIfUnusedLocked(e *entry[K, C]) {
