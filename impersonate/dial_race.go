@@ -72,7 +72,7 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	var nc net.Conn
 	var err error
 	if t.opts.DialContext != nil {
-		nc, err = t.opts.DialContext(ctx, "tcp", addr)
+		nc, err = t.dialForeign(ctx, addr)
 	} else {
 		nc, err = dialer(&t.profile.Connections.Keepalive).DialContext(untraced{ctx}, "tcp", addr)
 	}
@@ -231,4 +231,11 @@ func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string) (
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// dialForeign is the caller's code.
+func (t *Transport) dialForeign(ctx context.Context, addr string) (net.Conn, error) {
+	t.life.foreign.enter()
+	defer t.life.foreign.leave()
+	return t.opts.DialContext(ctx, "tcp", addr)
 }

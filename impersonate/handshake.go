@@ -38,7 +38,6 @@ type tlsClient struct {
 	certificates []utls.Certificate // constant
 
 	tickets ticketCache
-	plain   plainHosts // hosts whose certificates must come uncompressed
 
 	logMu sync.Mutex // guards opts.KeyLogWriter
 }
@@ -77,8 +76,7 @@ type handshakeParams struct {
 }
 
 // handshake speaks TLS on conn, which it owns from now on: an error, the end
-// of ctx included, closes it. The error is a *HandshakeError; if its Again is
-// true, a second try on a new connection will not end the same way.
+// of ctx included, closes it. The error is a *HandshakeError.
 func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakeParams) (*tlsConn, error) {
 	hs := &clientHandshake{t: t, p: &p, phase: "client hello"}
 	hs.wire = &wireConn{Conn: conn, hs: hs, corked: 1}
@@ -88,14 +86,13 @@ func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakePar
 		close(closed)
 	})
 	c, err := hs.run()
-	hs.idle()
 	if !stop() {
 		<-closed
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		conn.Close()
-		return nil, &HandshakeError{Host: p.ServerName, Addr: addrOf(conn), Phase: hs.phase, Err: err, again: hs.again(ctx, err)}
+		return nil, &HandshakeError{Host: p.ServerName, Addr: addrOf(conn), Phase: hs.phase, Err: err}
 	}
 	return c, nil
 }
@@ -118,7 +115,6 @@ type clientHandshake struct {
 	port  *sessionPort
 	hello *clientHello
 	phase string // for the error
-	slot  bool   // holds one of decompressors
 
 	// What the server said.
 	answered   bool // its last hello is here
@@ -129,6 +125,12 @@ type clientHandshake struct {
 	retryGroup tls.CurveID
 	chain      []*x509.Certificate // set once it verified
 	verified   [][]*x509.Certificate
+
+	// Behind the server's hello, in TLS 1.3.
+	secrets  handshakeSecrets
+	flight   *serverFlight // nil as long as nothing was read ahead of uTLS
+	ours     bool          // uTLS is out of it: errors are ours to tell the server
+	finished *tlsConn      // the outcome, if uTLS did not get to the end
 }
 
 // run does the handshake, step by step.
@@ -138,6 +140,9 @@ func (hs *clientHandshake) run() (*tlsConn, error) {
 			hs.tell(err)
 			return nil, err
 		}
+	}
+	if hs.finished != nil {
+		return hs.finished, nil
 	}
 	return hs.newConn(), nil
 }
@@ -150,12 +155,8 @@ func (hs *clientHandshake) makeHello() error {
 		sess = nil
 	}
 	hs.port = &sessionPort{client: hs.t, key: key, offered: sess}
-	var withhold []uint16
-	if hs.t.plain.has(hs.p.ServerName) {
-		withhold = []uint16{extCompressCert}
-	}
 	var err error
-	hs.hello, err = hs.t.spec.newHello(hs.p, sess, withhold...)
+	hs.hello, err = hs.t.spec.newHello(hs.p, sess)
 	return err
 }
 
@@ -186,10 +187,17 @@ func (hs *clientHandshake) loadHello() error {
 	return nil
 }
 
-// exchange lets uTLS do the handshake. handleServerHello and verify take part.
+// exchange lets uTLS do the handshake. handleServerHello and verify take part,
+// and finish where uTLS does not get any further.
 func (hs *clientHandshake) exchange() error {
 	hs.phase = "server hello"
 	err := hs.uconn.HandshakeContext(context.Background()) // ctx closes the connection
+	if errors.Is(err, errReadsShort) {
+		err = hs.finish()
+		if err == nil {
+			return nil
+		}
+	}
 	if err != nil {
 		return hs.explain(err)
 	}
@@ -200,7 +208,6 @@ func (hs *clientHandshake) exchange() error {
 // verify is called by uTLS when it knows the server's chain, on resumptions as
 // well: before it sends a byte that is encrypted.
 func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
-	hs.idle()
 	hs.phase = "certificate"
 	chain := cs.PeerCertificates
 	if len(chain) == 0 {
@@ -218,11 +225,12 @@ func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
 	return nil
 }
 
-// keyLog writes the secrets of all connections, a line at a time.
-type keyLog struct{ t *tlsClient }
-
-func (k keyLog) Write(b []byte) (int, error) {
-	k.t.logMu.Lock()
-	defer k.t.logMu.Unlock()
-	return k.t.opts.KeyLogWriter.Write(b)
+// logKey writes a line to the key log, if there is one.
+func (t *tlsClient) logKey(line []byte) (int, error) {
+	if t.opts.KeyLogWriter == nil {
+		return len(line), nil
+	}
+	t.logMu.Lock()
+	defer t.logMu.Unlock()
+	return t.opts.KeyLogWriter.Write(line)
 }

@@ -57,6 +57,9 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 			return off, nil // another hello follows
 		}
 		hs.answered = true
+		if hs.version == version13 {
+			return off, nil // the rest is looked at as well: newFlight
+		}
 		return len(b), nil
 	}
 	return 0, nil

@@ -97,9 +97,8 @@ func (s *helloSpec) variant(p *handshakeParams, resumed bool) helloVariant {
 	return v
 }
 
-// newHello makes the ClientHello of one connection, with fresh keys. withhold
-// are extensions to leave out, beyond what the profile says.
-func (s *helloSpec) newHello(p *handshakeParams, sess *session, withhold ...uint16) (*clientHello, error) {
+// newHello makes the ClientHello of one connection, with fresh keys.
+func (s *helloSpec) newHello(p *handshakeParams, sess *session) (*clientHello, error) {
 	secret := newRandom(32 + s.profile.SessionID)
 	h := &clientHello{
 		spec: s, draws: newDraws(), session: sess, serverName: sniName(p.ServerName),
@@ -107,7 +106,6 @@ func (s *helloSpec) newHello(p *handshakeParams, sess *session, withhold ...uint
 	}
 	g := newGREASE(h.draws)
 	v := s.variant(p, sess != nil && sess.version == version13)
-	v.drop = append(v.drop, withhold...)
 
 	h.suites = make([]uint16, len(s.suites))
 	for i, suite := range s.suites {

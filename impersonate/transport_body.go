@@ -11,7 +11,8 @@ import (
 // before it is certain that no further attempt wants it: one that nobody has
 // read from can be given to another connection as it is.
 type requestBody struct {
-	rc io.ReadCloser
+	rc      io.ReadCloser
+	foreign *foreignCalls // counts calls of Read
 
 	mu     sync.Mutex // guards the fields below
 	held   bool       // Close waits: another attempt may follow
@@ -29,11 +30,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	b.mu.Unlock()
-	n, err := b.rc.Read(p)
+	n, err := b.readForeign(p)
 	if err != nil {
 		b.ended()
 	}
 	return n, err
+}
+
+// readForeign is the caller's code.
+func (b *requestBody) readForeign(p []byte) (int, error) {
+	b.foreign.enter()
+	defer b.foreign.leave()
+	return b.rc.Read(p)
 }
 
 func (b *requestBody) Close() error {
@@ -95,7 +103,7 @@ func (b *requestBody) detach() *requestBody {
 		return nil
 	}
 	b.closed, b.onEnd = true, nil // of this attempt; rc stays open
-	return &requestBody{rc: b.rc, held: true}
+	return &requestBody{rc: b.rc, foreign: b.foreign, held: true}
 }
 
 func (c *call) releaseBody() {

@@ -14,7 +14,7 @@ import (
 // connection that refused it has closed it, but that is held back.
 func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	src := &countingBody{Reader: strings.NewReader("x")}
-	b := &requestBody{rc: src, held: true}
+	b := &requestBody{rc: src, foreign: new(foreignCalls), held: true}
 	b.Close()
 	late := b
 	if b = b.detach(); b == nil || src.closed.Load() != 0 {
@@ -35,7 +35,7 @@ func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	}
 
 	src = &countingBody{Reader: strings.NewReader("x")}
-	b = &requestBody{rc: src, held: true}
+	b = &requestBody{rc: src, foreign: new(foreignCalls), held: true}
 	io.ReadAll(b)
 	b.Close()
 	b.end()

@@ -79,7 +79,7 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 			Reason: "Proxy-Authorization is the proxy's alone; put user and password in Options.Proxy"}
 	}
 	if hasBody(req) {
-		c.body = &requestBody{rc: req.Body, held: true}
+		c.body = &requestBody{rc: req.Body, foreign: &t.life.foreign, held: true}
 	} else if req.Body != nil {
 		req.Body.Close() // http.NoBody
 	}

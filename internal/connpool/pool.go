@@ -97,6 +97,7 @@ type Pool[K comparable, C Conn] struct {
 	reaper  *time.Timer               // nil until something was idle
 	armed   bool                      // reaper will fire
 	giveUp  *time.Timer               // nil until forced: closes the pool although something is stuck
+	slices  int                       // of stuckGrace that have passed
 	tasks   int                       // goroutines that dial or close
 	counts  counts
 	result  CloseError // of the teardown; Cause is per caller
