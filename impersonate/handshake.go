@@ -168,7 +168,10 @@ func (hs *clientHandshake) loadHello() error {
 	u.Extensions = h.extensions
 	if len(h.shares) > 0 {
 		// The server's choice comes later, but uTLS wants to see some key now.
-		u.HandshakeState.State13.KeyShareKeys = h.shares[0].forUTLS()
+		var err error
+		if u.HandshakeState.State13.KeyShareKeys, err = h.shares[0].forUTLS(); err != nil {
+			return err
+		}
 	}
 	hs.uconn = u
 	for _, x := range h.extensions {
