@@ -188,6 +188,9 @@ func (hs *clientHandshake) handleKeyShare(h *serverHello) error {
 		return err
 	}
 	hs.uconn.HandshakeState.State13.KeyShareKeys = keys
+	if isHybrid(hs.group) {
+		return hs.computeOnce()
+	}
 	return nil
 }
 

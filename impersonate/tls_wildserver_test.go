@@ -9,6 +9,7 @@ import (
 	"crypto/ecdh"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -25,10 +26,11 @@ import (
 
 // A wildServer is a TLS 1.3 server for what crypto/tls never does: compressed
 // certificates, ALPS, extensions and messages out of place. It speaks X25519
-// and TLS_AES_128_GCM_SHA256 only, answers the ClientHello, and then reports the
+// or X25519MLKEM768, and TLS_AES_128_GCM_SHA256 only, answers the ClientHello, and then reports the
 // handshake messages that the client sent.
 type wildServer struct {
 	cert      tls.Certificate
+	hybrid    bool                            // takes the share of X25519MLKEM768
 	extension []byte                          // of EncryptedExtensions, encoded
 	message   func(certificate []byte) []byte // replaces the Certificate message; nil = as it is
 	after     []byte                          // handshake messages behind Finished, as one record
@@ -112,27 +114,14 @@ func (s *wildServer) serve(conn net.Conn) (flight []byte, err error) {
 		return nil, err
 	}
 	w := wireOf(append(append16([]byte{recordHandshake, 3, 1}, uint16(len(hello))), hello...))
-	var peer []byte
-	for b := w.body(extKeyShare)[2:]; len(b) > 0; {
-		n := 4 + (int(b[2])<<8 | int(b[3]))
-		if b[0] == 0 && b[1] == 0x1d {
-			peer = b[4:n]
-		}
-		b = b[n:]
-	}
-	key, _ := ecdh.X25519().GenerateKey(rand.Reader)
-	pub, err := ecdh.X25519().NewPublicKey(peer)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := key.ECDH(pub)
+	share, shared, err := s.exchange(w)
 	if err != nil {
 		return nil, err
 	}
 	random := newRandom(32)
 	body := append(append([]byte{3, 3}, random...), 32)
 	body = append(append(body, w.sessionID...), 0x13, 0x01, 0)
-	exts := append([]byte{0, 43, 0, 2, 3, 4, 0, 51, 0, 36, 0, 0x1d, 0, 32}, key.PublicKey().Bytes()...)
+	exts := append(append16([]byte{0, 43, 0, 2, 3, 4, 0, 51}, uint16(len(share))), share...)
 	serverHello := wildMessage(msgServerHello, append(append16(body, uint16(len(exts))), exts...))
 
 	transcript := sha256.New()
@@ -184,6 +173,45 @@ func (s *wildServer) serve(conn net.Conn) (flight []byte, err error) {
 	}
 	_, err = io.Copy(io.Discard, conn)
 	return flight, err
+}
+
+// exchange returns the server's key share, with its group, and the secret.
+func (s *wildServer) exchange(w *wireHello) (share, secret []byte, err error) {
+	group := tls.X25519
+	if s.hybrid {
+		group = tls.X25519MLKEM768
+	}
+	var peer []byte
+	for b := w.body(extKeyShare)[2:]; len(b) > 0; {
+		n := 4 + (int(b[2])<<8 | int(b[3]))
+		if b[0] == byte(group>>8) && b[1] == byte(group) {
+			peer = b[4:n]
+		}
+		b = b[n:]
+	}
+	if peer == nil {
+		return nil, nil, fmt.Errorf("client sent no share of %v", group)
+	}
+	if s.hybrid {
+		key, err := mlkem.NewEncapsulationKey768(peer[:mlkem.EncapsulationKeySize768])
+		if err != nil {
+			return nil, nil, err
+		}
+		secret, share = key.Encapsulate()
+		peer = peer[mlkem.EncapsulationKeySize768:]
+	}
+	key, _ := ecdh.X25519().GenerateKey(rand.Reader)
+	pub, err := ecdh.X25519().NewPublicKey(peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := key.ECDH(pub)
+	if err != nil {
+		return nil, nil, err
+	}
+	share = append(share, key.PublicKey().Bytes()...)
+	head := append16(append16(nil, uint16(group)), uint16(len(share)))
+	return append(head, share...), append(secret, x...), nil
 }
 
 // verify is the CertificateVerify message.
