@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/internal/connpool"
 )
 
 // A connKey says which requests may share a connection.
@@ -86,7 +87,7 @@ func (k *connKey) behindProxy(p *fingerprints.Proxy) {
 // is resolved for coalescing once and not for each request.
 type owners struct {
 	mu    sync.Mutex // guards hosts
-	hosts map[connKey]owner
+	hosts connpool.Table[connKey, owner]
 }
 
 // An owner says where the requests of a key go. It does not keep a connection
@@ -102,29 +103,28 @@ const maxOwners = 4096
 func (o *owners) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hosts = nil
+	o.hosts = connpool.Table[connKey, owner]{}
 }
 
 func (o *owners) get(key connKey) (owner, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	found, ok := o.hosts[key]
-	return found, ok
+	return o.hosts.Get(key)
 }
 
 func (o *owners) set(key connKey, to owner) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.hosts == nil || len(o.hosts) >= maxOwners {
-		o.hosts = make(map[connKey]owner)
+	if o.hosts.Len() >= maxOwners {
+		o.hosts = connpool.Table[connKey, owner]{}
 	}
-	o.hosts[key] = to
+	o.hosts.Set(key, to)
 }
 
 func (o *owners) drop(key connKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.hosts, key)
+	o.hosts.Delete(key)
 }
 
 // coalesced returns a connection of another host, with a slot reserved, that

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/internal/connpool"
 )
 
 // partition is the part of the key that keeps top-level sites apart.
@@ -41,12 +42,12 @@ func (h habits) partition(c *call) string {
 // than all else that is done before a request is sent.
 type sites struct {
 	mu    sync.RWMutex // guards known
-	known map[string]string
+	known connpool.Table[string, string]
 }
 
 func (s *sites) of(host string) string {
 	s.mu.RLock()
-	site, ok := s.known[host]
+	site, ok := s.known.Get(host)
 	s.mu.RUnlock()
 	if ok {
 		return site
@@ -54,10 +55,10 @@ func (s *sites) of(host string) string {
 	site = siteOf(host)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known == nil || len(s.known) >= maxOwners {
-		s.known = make(map[string]string)
+	if s.known.Len() >= maxOwners {
+		s.known = connpool.Table[string, string]{}
 	}
-	s.known[host] = site
+	s.known.Set(host, site)
 	return site
 }
 

@@ -131,7 +131,7 @@ func (p *Pool[K, C]) removeLocked(e *entry[K, C]) {
 		p.dropIfEmptyLocked(h)
 	}
 	e.place = placeLeaving
-	p.leaving[e] = struct{}{}
+	p.noteLeavingLocked(e)
 	p.endIfUnusedLocked(e)
 }
 
@@ -146,9 +146,16 @@ func (p *Pool[K, C]) endIfUnusedLocked(e *entry[K, C]) {
 // endLocked starts closing e.
 func (p *Pool[K, C]) endLocked(e *entry[K, C]) {
 	e.place = placeEnding
-	p.leaving[e] = struct{}{}
+	p.noteLeavingLocked(e)
 	p.tasks++
 	go p.end(e)
+}
+
+func (p *Pool[K, C]) noteLeavingLocked(e *entry[K, C]) {
+	if p.leaving == nil {
+		p.leaving = make(map[*entry[K, C]]struct{})
+	}
+	p.leaving[e] = struct{}{}
 }
 
 // closeGrace bounds the farewell of a connection that has no requests.
