@@ -28,11 +28,11 @@ type ClientConn struct {
 
 	mu         sync.Mutex // guards the fields below
 	state      connState
+	doneClosed bool          // beside state, or the struct is of a larger class
 	finalErr   error         // first cause; set before closing is closed
 	closing    chan struct{} // closed on entering stateClosed
 	done       chan struct{} // closed when nothing of ours runs any more
 	busy       int           // goroutines of ours: the reader, uploads, writes of others
-	doneClosed bool
 
 	streams    map[uint32]*stream
 	nextID     uint32

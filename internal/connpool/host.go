@@ -184,7 +184,9 @@ func (p *Pool[K, C]) runDial(d *dial[K, C]) {
 	p.counts.dialing--
 	h := p.hostLocked(d.key)
 	_, counted := h.dials[d]
-	delete(h.dials, d)
+	if delete(h.dials, d); len(h.dials) == 0 {
+		h.dials = nil // an idle host keeps no empty map
+	}
 	switch {
 	case err != nil:
 		p.counts.dialErrs++
