@@ -190,6 +190,9 @@ type raceResult struct {
 
 // race connects to the first address that answers (RFC 8305, section 5).
 func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, error) {
+	if len(addrs) == 1 && t.opts.DialContext == nil {
+		return t.dialAddr(ctx, net.JoinHostPort(addrs[0].String(), port)) // nobody to race with
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan raceResult)

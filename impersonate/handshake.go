@@ -80,6 +80,7 @@ type handshakeParams struct {
 // of ctx included, closes it. The error is a *HandshakeError; if its Again is
 // true, a second try on a new connection will not end the same way.
 func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakeParams) (*tlsConn, error) {
+	growStack(len(p.ServerName))
 	hs := &clientHandshake{t: t, p: &p, phase: "client hello"}
 	hs.wire = &wireConn{Conn: conn, hs: hs, corked: 1}
 	closed := make(chan struct{})
@@ -98,6 +99,17 @@ func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakePar
 		return nil, &HandshakeError{Host: p.ServerName, Addr: addrOf(conn), Phase: hs.phase, Err: err, again: hs.again(ctx, err)}
 	}
 	return c, nil
+}
+
+// growStack makes the goroutine's stack as large as ML-KEM and P-256 will need
+// it, at once: left to grow step by step, a dial's new stack is copied four
+// times. What it returns does not matter.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [16 << 10]byte
+	room[i%len(room)] = 1
+	return room[(i+1)%len(room)]
 }
 
 // addrOf is the peer's address for messages.

@@ -74,3 +74,26 @@ func BenchmarkNewHello(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkNewStack is a hello and its keys on a stack that is as new as that
+// of a dial.
+func BenchmarkNewStack(b *testing.B) {
+	c := newTestClient(b, "chrome-156", tlsOptions{})
+	for name, grow := range map[string]bool{"as-needed": false, "at-once": true} {
+		b.Run(name, func(b *testing.B) {
+			done := make(chan error)
+			for b.Loop() {
+				go func() {
+					if grow {
+						growStack(b.N)
+					}
+					_, err := c.spec.newHello(&handshakeParams{ServerName: "www.test"}, nil)
+					done <- err
+				}()
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
