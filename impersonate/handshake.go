@@ -224,11 +224,19 @@ func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
 	if len(chain) > maxChain {
 		return &CertificateSizeError{What: "certificates", Got: len(chain), Limit: maxChain}
 	}
-	verified, err := hs.t.verifier.verify(chain, hs.p.ServerName)
+	v := hs.t.verifier
+	var verified [][]*x509.Certificate
+	var err error
+	if s := hs.port.offered; cs.DidResume && s != nil {
+		verified, err = v.verifyAgain(chain, hs.p.ServerName, &s.proof)
+	} else {
+		verified, err = v.verify(chain, hs.p.ServerName)
+	}
 	if err != nil {
 		return err
 	}
 	hs.chain, hs.verified = chain, verified
+	hs.port.proof = proof{v.roots, verified}
 	hs.phase = "finished"
 	return nil
 }

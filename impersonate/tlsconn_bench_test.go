@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"syscall"
 	"testing"
@@ -96,4 +97,37 @@ func BenchmarkNewStack(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkVerify is what a server's certificate costs in a full handshake and
+// in a resumed one.
+func BenchmarkVerify(b *testing.B) {
+	ca := newTestCA(b)
+	cert, err := x509.ParseCertificate(ca.issue(b).Certificate[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := newTestClient(b, "chrome-156", tlsOptions{RootCAs: ca.pool})
+	certs := []*x509.Certificate{cert}
+	chains, err := c.verifier.verify(certs, "www.test")
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := proof{c.verifier.roots, chains}
+	b.Run("full", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.verifier.verify(certs, "www.test"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.verifier.verifyAgain(certs, "www.test", &before); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
