@@ -29,11 +29,11 @@ type ClientConn struct {
 
 	mu         sync.Mutex // guards the fields below
 	state      connState
+	doneClosed bool          // beside state, or the struct is of a larger class
 	finalErr   error         // first cause; set before closing is closed
 	closing    chan struct{} // closed on entering stateClosed
 	done       chan struct{} // closed when nothing of ours runs any more
 	busy       int           // goroutines of ours, and the connection itself until it has ended
-	doneClosed bool
 
 	streams    map[uint32]*stream
 	recent     *stream // one of streams, the last that was looked for; or nil

@@ -155,10 +155,11 @@ func (t *encoderTable) link(seq uint64) {
 	e.olderPair, t.pairs[e.pairHash&mask] = t.pairs[e.pairHash&mask], seq
 }
 
-// grow doubles the ring and links the entries anew, oldest first.
+// grow doubles the ring, which begins with room for what one form of request
+// adds, as much as most connections that end up idle have seen, and links the entries anew, oldest first.
 func (t *encoderTable) grow() {
 	old := *t
-	n := max(32, 2*len(old.ring))
+	n := max(16, 2*len(old.ring))
 	t.ring, t.names, t.pairs = make([]tableEntry, n), make([]uint64, n), make([]uint64, n)
 	for seq := t.oldest; seq < t.next; seq++ {
 		*t.at(seq) = *old.at(seq)

@@ -102,7 +102,7 @@ func TestCertificateCompression(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %d kB, %s", name, size>>10, blocks), func(t *testing.T) {
 					t.Parallel()
 					c := newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool})
-					conn, _, err := dialWild(t, c, &wildServer{cert: cert, message: compress, data: []byte("answer")})
+					conn, _, err := dialWild(t, c, &wildServer{cert: cert, hybrid: blocks == "one block", message: compress, data: []byte("answer")})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -233,23 +233,29 @@ func TestCertificateBomb(t *testing.T) {
 // TestALPS checks that a server that answers ALPS gets the client's empty
 // settings, in EncryptedExtensions ahead of Finished, as from Chrome.
 func TestALPS(t *testing.T) {
+	for _, hybrid := range []bool{false, true} {
+		testALPS(t, hybrid)
+	}
+}
+
+func testALPS(t *testing.T, hybrid bool) {
 	ca := newTestCA(t)
 	for name, codepoint := range map[string]uint16{"chrome-131": extALPSOld, "chrome-156": extALPSNew} {
 		extension := []byte{0, 16, 0, 5, 0, 3, 2, 'h', '2'}
 		extension = append(append16(extension, codepoint), 0, 3, 1, 2, 3)
-		s := &wildServer{cert: ca.issue(t), extension: extension}
+		s := &wildServer{cert: ca.issue(t), extension: extension, hybrid: hybrid}
 		conn, flight, err := dialWild(t, newTestClient(t, name, tlsOptions{RootCAs: ca.pool}), s)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s, hybrid %v: %v", name, hybrid, err)
 			continue
 		}
 		want := append16([]byte{8, 0, 0, 6, 0, 4}, codepoint)
 		want = append(want, 0, 0)
 		if len(flight) < 10 || !bytes.Equal(flight[:10], want) {
-			t.Errorf("%s: client flight %x, want %x ahead of Finished", name, flight, want)
+			t.Errorf("%s, hybrid %v: client flight %x, want %x ahead of Finished", name, hybrid, flight, want)
 		}
 		if got := conn.peerApplicationSettings(); !bytes.Equal(got, []byte{1, 2, 3}) {
-			t.Errorf("%s: settings of the server %x, want 010203", name, got)
+			t.Errorf("%s, hybrid %v: settings of the server %x, want 010203", name, hybrid, got)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/internal/connpool"
 )
 
 // A connKey says which requests may share a connection.
@@ -114,7 +115,7 @@ func (k *connKey) behindProxy(p *fingerprints.Proxy) {
 // is resolved for coalescing once and not for each request.
 type owners struct {
 	mu    sync.Mutex // guards the fields below
-	hosts map[connKey]owner
+	hosts connpool.Table[connKey, owner]
 
 	recent connKey // the last one that was found, with a connection of its own
 }
@@ -132,7 +133,7 @@ const maxOwners = 4096
 func (o *owners) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hosts, o.recent = nil, connKey{}
+	o.hosts, o.recent = connpool.Table[connKey, owner]{}, connKey{}
 }
 
 func (o *owners) get(key connKey) (owner, bool) {
@@ -141,7 +142,7 @@ func (o *owners) get(key connKey) (owner, bool) {
 	if key == o.recent {
 		return owner{}, true
 	}
-	found, ok := o.hosts[key]
+	found, ok := o.hosts.Get(key)
 	if ok && !found.shared {
 		o.recent = key
 	}
@@ -154,10 +155,10 @@ func (o *owners) set(key connKey, to owner) {
 	if o.recent == key {
 		o.recent = connKey{}
 	}
-	if o.hosts == nil || len(o.hosts) >= maxOwners {
-		o.hosts = make(map[connKey]owner)
+	if o.hosts.Len() >= maxOwners {
+		o.hosts = connpool.Table[connKey, owner]{}
 	}
-	o.hosts[key] = to
+	o.hosts.Set(key, to)
 }
 
 func (o *owners) drop(key connKey) {
@@ -166,7 +167,7 @@ func (o *owners) drop(key connKey) {
 	if o.recent == key {
 		o.recent = connKey{}
 	}
-	delete(o.hosts, key)
+	o.hosts.Delete(key)
 }
 
 // existing returns a connection that serves c without being made for it, with a

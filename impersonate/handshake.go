@@ -78,6 +78,7 @@ type handshakeParams struct {
 // handshake speaks TLS on conn, which it owns from now on: an error, the end
 // of ctx included, closes it. The error is a *HandshakeError.
 func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakeParams) (*tlsConn, error) {
+	growStack(len(p.ServerName))
 	hs := &clientHandshake{t: t, p: &p, phase: "client hello"}
 	hs.wire = &wireConn{Conn: conn, hs: hs, corked: 1}
 	closed := make(chan struct{})
@@ -95,6 +96,17 @@ func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakePar
 		return nil, &HandshakeError{Host: p.ServerName, Addr: addrOf(conn), Phase: hs.phase, Err: err}
 	}
 	return c, nil
+}
+
+// growStack makes the goroutine's stack as large as ML-KEM and P-256 will need
+// it, at once: left to grow step by step, a dial's new stack is copied four
+// times. What it returns does not matter.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [16 << 10]byte
+	room[i%len(room)] = 1
+	return room[(i+1)%len(room)]
 }
 
 // addrOf is the peer's address for messages.
@@ -169,7 +181,10 @@ func (hs *clientHandshake) loadHello() error {
 	u.Extensions = h.extensions
 	if len(h.shares) > 0 {
 		// The server's choice comes later, but uTLS wants to see some key now.
-		u.HandshakeState.State13.KeyShareKeys = h.shares[0].forUTLS()
+		var err error
+		if u.HandshakeState.State13.KeyShareKeys, err = h.shares[0].forUTLS(); err != nil {
+			return err
+		}
 	}
 	hs.uconn = u
 	for _, x := range h.extensions {
@@ -216,11 +231,19 @@ func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
 	if len(chain) > maxChain {
 		return &CertificateSizeError{What: "certificates", Got: len(chain), Limit: maxChain}
 	}
-	verified, err := hs.t.verifier.verify(chain, hs.p.ServerName)
+	v := hs.t.verifier
+	var verified [][]*x509.Certificate
+	var err error
+	if s := hs.port.offered; cs.DidResume && s != nil {
+		verified, err = v.verifyAgain(chain, hs.p.ServerName, &s.proof)
+	} else {
+		verified, err = v.verify(chain, hs.p.ServerName)
+	}
 	if err != nil {
 		return err
 	}
 	hs.chain, hs.verified = chain, verified
+	hs.port.proof = proof{v.roots, verified}
 	hs.phase = "finished"
 	return nil
 }

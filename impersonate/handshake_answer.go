@@ -186,7 +186,14 @@ func (hs *clientHandshake) handleKeyShare(h *serverHello) error {
 	if share == nil {
 		return newAlert(alertIllegalParameter, "server chose key share %#04x, which was not offered", group)
 	}
-	hs.uconn.HandshakeState.State13.KeyShareKeys = share.forUTLS()
+	keys, err := share.forUTLS()
+	if err != nil {
+		return err
+	}
+	hs.uconn.HandshakeState.State13.KeyShareKeys = keys
+	if isHybrid(hs.group) {
+		return hs.computeOnce()
+	}
 	return nil
 }
 

@@ -56,6 +56,30 @@ func (h *clientHello) forUTLS() *utls.PubClientHelloMsg {
 	return m
 }
 
+// computeOnce keeps uTLS from computing a hybrid's X25519 secret twice, and
+// throwing one away: it does so where the UConn says that it has built its hello
+// by itself. So the handshake goes on with one that says nothing, and is the
+// same connection in all else that is asked of it from here on: what it offered,
+// and which certificates it can decompress.
+func (hs *clientHandshake) computeOnce() error {
+	double := utls.UClient(nil, hs.cfg, utls.HelloCustom)
+	double.Conn = hs.uconn.Conn
+	for _, x := range hs.uconn.Extensions {
+		if _, ok := x.(*utls.UtlsCompressCertExtension); !ok {
+			continue
+		}
+		double.Extensions = []utls.TLSExtension{x}
+		if err := double.ApplyConfig(); err != nil {
+			return err
+		}
+	}
+	state, old := double.HandshakeState, hs.uconn.HandshakeState
+	state.C, state.Hello = hs.uconn.Conn, old.Hello
+	state.MasterSecret, state.Session, state.State13 = old.MasterSecret, old.Session, old.State13
+	hs.uconn.HandshakeState = state
+	return nil
+}
+
 // tell sends the alert that belongs to an error of ours. uTLS has sent the one
 // for its own. The connection is lost, so the peer may not hold us up.
 func (hs *clientHandshake) tell(err error) {

@@ -183,7 +183,18 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		<-t.life.done
 		return t.closeError()
 	}
-	t.enterClosing()
+	if drain := t.enterClosing(); drain != nil {
+		forced := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			t.enterForced(ctx.Err())
+			close(forced)
+		})
+		t.drain(drain) // ours to wait for in any case
+		if !stop() {
+			<-forced
+		}
+		return t.closeError()
+	}
 	select {
 	case <-t.life.done:
 	case <-ctx.Done():
@@ -221,14 +232,15 @@ func (t *Transport) closeError() error {
 	return &CloseError{Aborted: l.aborted, Stuck: l.stuck, Cause: l.cause, Floor: l.floorErr}
 }
 
-// enterClosing leaves Open. The state flips before any resource is touched;
-// the drain goroutine ends the Transport, whoever waits for it.
-func (t *Transport) enterClosing() {
+// enterClosing leaves Open. The state flips before any resource is touched. Who
+// gets a context is to call drain with it, which ends the Transport for all that
+// wait; the others get nil.
+func (t *Transport) enterClosing() context.Context {
 	l := &t.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != Open {
-		return
+		return nil
 	}
 	l.state = Closing
 	ctx, cancel := context.WithCancel(context.Background())
@@ -237,12 +249,14 @@ func (t *Transport) enterClosing() {
 		l.quietLocked()
 	}
 	close(l.closing)
-	go t.drain(ctx)
+	return ctx
 }
 
 // enterForced ends the drain, starting it if need be.
 func (t *Transport) enterForced(cause error) {
-	t.enterClosing()
+	if drain := t.enterClosing(); drain != nil {
+		defer func() { go t.drain(drain) }() // once the cause is known
+	}
 	l := &t.life
 	l.mu.Lock()
 	if l.state != Closed && !l.forced {

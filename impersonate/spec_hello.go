@@ -233,10 +233,7 @@ func (h *clientHello) appendExtension(b []byte, x *specExtension, g *greaseValue
 		b = appendProtocols(b, x.Protocols)
 	case extSessionTicket:
 	case extECH:
-		var err error
-		if b, err = appendECHGrease(b, x.ECH, v.lengths, h.draws); err != nil {
-			return nil, err
-		}
+		b = appendECHGrease(b, x.ECH, v.lengths, h.draws)
 	case extPadding:
 		n := paddingLength(h.size, x.Data)
 		if n < 0 {

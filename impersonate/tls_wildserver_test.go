@@ -11,6 +11,7 @@ import (
 	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -31,12 +32,13 @@ import (
 
 // A wildServer is a TLS 1.3 server for what crypto/tls never does: compressed
 // certificates, ALPS, extensions and messages out of place. It speaks X25519
-// only, answers the ClientHello, and then reports the handshake messages, or the
-// alert, that the client sent.
+// or X25519MLKEM768 only, answers the ClientHello, and then reports the handshake
+// messages, or the alert, that the client sent.
 type wildServer struct {
 	suite     uint16 // 0 = TLS_AES_128_GCM_SHA256
 	retry     bool   // ask for another hello first, with a cookie
 	cert      tls.Certificate
+	hybrid    bool                            // takes the share of X25519MLKEM768
 	extension []byte                          // of EncryptedExtensions, encoded
 	message   func(certificate []byte) []byte // replaces the Certificate message; nil = as it is
 	tamper    func(flight []byte)             // changes the encrypted messages before they are sent
@@ -185,24 +187,12 @@ func (s *wildServer) serve(conn net.Conn) (flight []byte, err error) {
 			}
 		}
 	}
-	var peer []byte
-	for b := w.body(extKeyShare)[2:]; len(b) > 0; {
-		n := 4 + (int(b[2])<<8 | int(b[3]))
-		if b[0] == 0 && b[1] == 0x1d {
-			peer = b[4:n]
-		}
-		b = b[n:]
-	}
-	key, _ := ecdh.X25519().GenerateKey(rand.Reader)
-	pub, err := ecdh.X25519().NewPublicKey(peer)
+	share, shared, err := s.exchange(w)
 	if err != nil {
 		return nil, err
 	}
-	shared, err := key.ECDH(pub)
-	if err != nil {
-		return nil, err
-	}
-	serverHello := suite.hello(newRandom(32), w.sessionID, append([]byte{0, 43, 0, 2, 3, 4, 0, 51, 0, 36, 0, 0x1d, 0, 32}, key.PublicKey().Bytes()...))
+	exts := append(append16([]byte{0, 43, 0, 2, 3, 4, 0, 51}, uint16(len(share))), share...)
+	serverHello := suite.hello(newRandom(32), w.sessionID, exts)
 
 	transcript.Write(hello)
 	transcript.Write(serverHello)
@@ -309,6 +299,45 @@ func certificateBody(chain [][]byte) []byte {
 	n := len(b) - 4
 	b[1], b[2], b[3] = byte(n>>16), byte(n>>8), byte(n)
 	return b
+}
+
+// exchange returns the server's key share, with its group, and the secret.
+func (s *wildServer) exchange(w *wireHello) (share, secret []byte, err error) {
+	group := tls.X25519
+	if s.hybrid {
+		group = tls.X25519MLKEM768
+	}
+	var peer []byte
+	for b := w.body(extKeyShare)[2:]; len(b) > 0; {
+		n := 4 + (int(b[2])<<8 | int(b[3]))
+		if b[0] == byte(group>>8) && b[1] == byte(group) {
+			peer = b[4:n]
+		}
+		b = b[n:]
+	}
+	if peer == nil {
+		return nil, nil, fmt.Errorf("client sent no share of %v", group)
+	}
+	if s.hybrid {
+		key, err := mlkem.NewEncapsulationKey768(peer[:mlkem.EncapsulationKeySize768])
+		if err != nil {
+			return nil, nil, err
+		}
+		secret, share = key.Encapsulate()
+		peer = peer[mlkem.EncapsulationKeySize768:]
+	}
+	key, _ := ecdh.X25519().GenerateKey(rand.Reader)
+	pub, err := ecdh.X25519().NewPublicKey(peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := key.ECDH(pub)
+	if err != nil {
+		return nil, nil, err
+	}
+	share = append(share, key.PublicKey().Bytes()...)
+	head := append16(append16(nil, uint16(group)), uint16(len(share)))
+	return append(head, share...), append(secret, x...), nil
 }
 
 // verify is the CertificateVerify message.

@@ -22,7 +22,6 @@ type Transport struct {
 	tls     *tlsClient
 	pool    *connpool.Pool[connKey, *clientConn]
 	owners  owners
-	sites   sites
 	proxies proxyAuths
 	sockets webSockets
 

@@ -72,7 +72,10 @@ const oldProfile = 365 * 24 * time.Hour
 
 // tellAge says once, to Options.Logger, that few people still use this release.
 func (s *Session) tellAge(now time.Time) {
-	if age := s.profile.Age(now); s.opts.Logger != nil && age > oldProfile {
+	if s.opts.Logger == nil {
+		return
+	}
+	if age := s.profile.Age(now); age > oldProfile {
 		s.opts.Logger.Warn("session: the profile is of an old browser release", "profile", s.profile.FullName(),
 			"released", s.profile.Released, "days", int(age.Hours()/24))
 	}

@@ -133,7 +133,7 @@ func (p *Pool[K, C]) removeLocked(e *entry[K, C]) {
 		p.dropIfEmptyLocked(h)
 	}
 	e.place = placeLeaving
-	p.leaving[e] = struct{}{}
+	p.noteLeavingLocked(e)
 	p.endIfUnusedLocked(e)
 }
 
@@ -142,8 +142,8 @@ func (p *Pool[K, C]) removeLocked(e *entry[K, C]) {
 func (p *Pool[K, C]) Retire(key K, match func(c C) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.hosts[key]
-	if h == nil || p.state != Open {
+	h, known := p.hosts.Get(key)
+	if !known || p.state != Open {
 		return // the teardown ends it
 	}
 	for _, e := range slices.Clone(h.conns) {
@@ -164,9 +164,16 @@ func (p *Pool[K, C]) endIfUnusedLocked(e *entry[K, C]) {
 // endLocked starts closing e.
 func (p *Pool[K, C]) endLocked(e *entry[K, C]) {
 	e.place = placeEnding
-	p.leaving[e] = struct{}{}
+	p.noteLeavingLocked(e)
 	p.tasks++
 	go p.end(e)
+}
+
+func (p *Pool[K, C]) noteLeavingLocked(e *entry[K, C]) {
+	if p.leaving == nil {
+		p.leaving = make(map[*entry[K, C]]struct{})
+	}
+	p.leaving[e] = struct{}{}
 }
 
 // closeGrace bounds the farewell of a connection that has no requests.

@@ -92,7 +92,7 @@ func (p *Pool[K, C]) CloseIdle() {
 	for l := p.idle.front(); l != nil; l = p.idle.front() {
 		p.removeLocked(l.owner)
 	}
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		p.abandonUnwantedLocked(h)
 		p.dropIfEmptyLocked(h)
 	}
@@ -107,7 +107,7 @@ func (p *Pool[K, C]) Reset() {
 		return
 	}
 	p.epoch++
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		h.limit = 0 // the way to the server may be another one now
 		p.emptyLocked(h)
 		p.dialMoreLocked(h)
@@ -140,7 +140,7 @@ func (p *Pool[K, C]) enterClosing() bool {
 		p.reaper.Stop()
 	}
 	p.tasks++ // so that the pool is not closed before all is asked to end
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		for l := h.waiters.front(); l != nil; l = h.waiters.front() {
 			l.owner.err = ErrPoolClosed
 			p.finishLocked(l.owner)
