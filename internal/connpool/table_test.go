@@ -55,8 +55,9 @@ func TestTableDeleteWhileRanging(t *testing.T) {
 
 // largeKey is as large as the keys of impersonate.
 type largeKey struct {
-	scheme, host, port, proxy, partition string
-	identity                             uint32
+	scheme, host, port, partition string
+	_                             string // the proxy
+	_                             uint32 // the identity
 }
 
 // BenchmarkTable is a look-up among as many keys.
