@@ -30,6 +30,7 @@ func nearestNames(name string) []string {
 	all := append(Names(), slices.Collect(maps.Keys(Aliases()))...)
 	slices.Sort(all)
 	all = slices.Compact(all)
+	slices.Reverse(all) // of two that are as near, the newer one comes first
 	distance := func(other string) int {
 		d := editDistance(name, other)
 		if b, _, _ := strings.Cut(other, "-"); b != browser {
