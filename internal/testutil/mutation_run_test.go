@@ -21,7 +21,7 @@ func TestMutations(t *testing.T) {
 			out, err := m.run(t)
 			switch {
 			case err == nil:
-				t.Errorf("nobody sees it, with %q in place of %q in %s", m.new, m.old, m.file)
+				t.Errorf("nobody sees that %s lacks %q", m.edits[0].file, m.edits[0].old)
 			case strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]"):
 				t.Errorf("it does not compile:\n%s", out)
 			case strings.Contains(out, "no tests to run"):
@@ -34,21 +34,25 @@ func TestMutations(t *testing.T) {
 // run runs the test against the broken code.
 func (m *mutation) run(t *testing.T) (out string, err error) {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("../..", m.file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	code := m.code(t)
-	broken := filepath.Join(t.TempDir(), "broken.go")
-	overlay := filepath.Join(t.TempDir(), "overlay.json")
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, b := range map[string][]byte{broken: []byte(strings.Replace(code, m.old, m.new, 1)), overlay: list} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	for file, code := range m.broken(t) {
+		path, err := filepath.Abs(filepath.Join("../..", file))
+		if err != nil {
 			t.Fatal(err)
 		}
+		replace[path] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(replace[path], []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	cmd := exec.Command("go", "test", "-vet=off", "-count=1", "-timeout=90s", "-overlay", overlay, "-run", "^"+m.test+"$", "./"+m.dir)
 	cmd.Dir = "../.."

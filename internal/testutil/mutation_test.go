@@ -7,13 +7,18 @@ import (
 	"testing"
 )
 
-// A mutation breaks one guard of the code.
+// A mutation breaks one guard of the code, at as many places as it stands.
 type mutation struct {
-	row      string // of the matrix
-	dir      string // of the tests
-	test     string
+	row   string // of the matrix
+	dir   string // of the tests
+	test  string
+	edits []*edit
+}
+
+// An edit puts new lines in the place of old ones, which are in the file once.
+type edit struct {
 	file     string
-	old, new string
+	old, new []string
 }
 
 // Each mutation fits the code as it is, and names a test of its row.
@@ -27,29 +32,37 @@ func TestMutationsFit(t *testing.T) {
 		t.Fatalf("there are %d", len(list))
 	}
 	for _, m := range list {
-		m.code(t)
+		m.broken(t)
 		if !strings.Contains(string(matrix), m.row) || !strings.Contains(string(matrix), "`"+m.test+"`") {
 			t.Errorf("the matrix has no %s, or not %s", m.row, m.test)
 		}
 	}
 }
 
-// code is the code that m breaks, once.
-func (m *mutation) code(t *testing.T) string {
+// broken is the files that m changes, after that.
+func (m *mutation) broken(t *testing.T) map[string]string {
 	t.Helper()
-	code, err := os.ReadFile(filepath.Join("../..", m.file))
-	if err != nil {
-		t.Fatal(err)
+	files := make(map[string]string)
+	for _, e := range m.edits {
+		if files[e.file] == "" {
+			b, err := os.ReadFile(filepath.Join("../..", e.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[e.file] = string(b)
+		}
+		old := strings.Join(e.old, "\n")
+		if n := strings.Count(files[e.file], old); n != 1 || old == "" {
+			t.Fatalf("%q is %d times in %s", old, n, e.file)
+		}
+		files[e.file] = strings.Replace(files[e.file], old, strings.Join(e.new, "\n"), 1)
 	}
-	if n := strings.Count(string(code), m.old); n != 1 {
-		t.Fatalf("%s: %q is %d times in %s", m.row, m.old, n, m.file)
-	}
-	return string(code)
+	return files
 }
 
 // readMutations reads the list: for each mutation a head, "row dir test file",
-// the lines to take out, each behind "-", and those to put in, behind "+".
-// Lines that begin with "#" say why.
+// the lines to take out, each behind "-", and those to put in, behind "+". A
+// line "in file" begins another edit. Lines that begin with "#" say why.
 func readMutations(t *testing.T) (list []mutation) {
 	t.Helper()
 	b, err := os.ReadFile("../../testdata/mutations.txt")
@@ -58,28 +71,31 @@ func readMutations(t *testing.T) (list []mutation) {
 	}
 	for block := range strings.SplitSeq(string(b), "\n\n") {
 		var m mutation
-		var old, put []string
+		var e *edit
+		begin := func(file string) {
+			e = &edit{file: file}
+			m.edits = append(m.edits, e)
+		}
 		for line := range strings.Lines(block) {
 			line = strings.TrimSuffix(line, "\n")
-			switch {
+			switch head := strings.Fields(line); {
 			case line == "" || line[0] == '#':
-			case line[0] == '-':
-				old = append(old, line[1:])
-			case line[0] == '+':
-				put = append(put, line[1:])
+			case line[0] == '-' && e != nil:
+				e.old = append(e.old, line[1:])
+			case line[0] == '+' && e != nil:
+				e.new = append(e.new, line[1:])
+			case len(head) == 4:
+				m.row, m.dir, m.test = head[0], head[1], head[2]
+				begin(head[3])
+			case len(head) == 2 && head[0] == "in":
+				begin(head[1])
 			default:
-				head := strings.Fields(line)
-				if len(head) != 4 {
-					t.Fatalf("head %q", line)
-				}
-				m.row, m.dir, m.test, m.file = head[0], head[1], head[2], head[3]
+				t.Fatalf("line %q", line)
 			}
 		}
-		if m.row == "" {
-			continue
+		if m.row != "" {
+			list = append(list, m)
 		}
-		m.old, m.new = strings.Join(old, "\n"), strings.Join(put, "\n")
-		list = append(list, m)
 	}
 	return list
 }
