@@ -37,7 +37,11 @@ func nearestNames(name string) []string {
 		}
 		return d
 	}
-	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(distance(a), distance(b)) })
+	slices.SortFunc(all, func(a, b string) int {
+		ofA, _, _ := strings.Cut(a, "-")
+		ofB, _, _ := strings.Cut(b, "-")
+		return cmp.Or(cmp.Compare(distance(a), distance(b)), cmp.Compare(ofA, ofB), cmp.Compare(b, a)) // a newer release before an older one
+	})
 	return all[:min(nearestCount, len(all))]
 }
 

@@ -116,6 +116,7 @@ func TestUnknownProfileNamesTheNearest(t *testing.T) {
 	for _, c := range []struct{ name, near string }{
 		{"chrome-155", "chrome-154"},
 		{"chrom-156", "chrome-156"},
+		{"chrome-999", "chrome-156"}, // not the oldest ones
 		{"firefox-152", "firefox-151"},
 		{"safari-26.3-ios", "safari-26.4-ios"},
 		{"safri", "safari"},

@@ -4,8 +4,17 @@
 // TLS and ALPN), and [ClientConn.RoundTrip]. The zero [Config] is a plain
 // RFC 9113 client; a browser's is data, made elsewhere.
 //
-// A ClientConn costs one goroutine, its reader. Whoever has frames to send
-// encodes them into a shared buffer, and the first one there writes for all.
+// Reading goes by turns. A caller who waits for a response, or reads its body,
+// reads the connection himself if nobody else does, and handles whatever comes
+// on it; when several wait, or something other than a response is waited for,
+// such as window for an upload, a goroutine of ours reads for all. It does so
+// for an idle connection, too, from ten milliseconds after the last response,
+// so that a ClientConn costs one goroutine at most while nothing happens. Who
+// has to be called off a read is so by a read deadline: a net.Conn without
+// deadlines is always read by the goroutine.
+//
+// Whoever has frames to send encodes them into a shared buffer, and the first
+// one there writes for all.
 //
 // # Limitations
 //

@@ -79,6 +79,26 @@ func TestPingAnsweredByData(t *testing.T) {
 	})
 }
 
+// So do those of a download that fill whatever they are read into.
+func TestPingAnsweredByFullReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newTestConn(t, Config{Ping: chromePing, WindowUpdate: 1 << 20}, "4=1000000")
+		tc.advance(time.Minute)
+		rt := tc.roundTrip("GET", "/")
+		tc.wantFrame("request", "HEADERS 1 END_STREAM")
+		tc.wantFrame("probe", "PING 0000000000000001")
+		tc.serverSends("HEADERS 1 :status=200", "DATA 1 len=8192")
+		rt.wantStatus(200)
+		for range 6 {
+			tc.advance(5 * time.Second)
+			tc.serverSends("DATA 1 len=8192")
+		}
+		tc.wantIdle("a busy connection lives")
+		tc.advance(11 * time.Second)
+		tc.wantClosed("and then falls silent")
+	})
+}
+
 func TestIdlePing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tc := newTestConn(t, Config{Ping: PingPolicy{Idle: 30 * time.Second, Timeout: 5 * time.Second}})

@@ -24,10 +24,15 @@ func (p *pinger) stop() {
 	}
 }
 
+// epoch is where clock begins.
+var epoch = time.Now()
+
+// clock is the time in nanoseconds, as it passes: nobody sets it, as one may
+// set the time of day.
+func clock() int64 { return int64(time.Since(epoch)) }
+
 // silence is how long nothing has been read.
-func (c *ClientConn) silence() time.Duration {
-	return time.Duration(time.Now().UnixNano() - c.lastRead.Load())
-}
+func (c *ClientConn) silence() time.Duration { return time.Duration(clock() - c.lastRead.Load()) }
 
 // startPingLocked reports whether a PING goes out right behind the HEADERS that
 // are about to be sent, as Chromium's MaybeSendPrefacePing;

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -34,7 +35,7 @@ const lingerTurn = 10 * time.Millisecond
 // errYield stops whoever reads: he has his news, or is not needed.
 var errYield = errors.New("http2: reader yields")
 
-// turns keeps the readTurn. ClientConn.mu guards it, atomics aside.
+// turns keeps the readTurn. ClientConn.mu guards it, up to the atomics.
 type turns struct {
 	turn    readTurn
 	fixed   bool // the connection knows no deadlines, so nothing could call a caller off
@@ -46,7 +47,10 @@ type turns struct {
 	armed bool
 
 	blocked atomic.Pointer[stream] // whose caller is in the connection's Read
-	kicked  atomic.Bool            // ... which was made to fail
+	looks   atomic.Bool            // a loop has got to Read
+
+	kick   sync.Mutex // guards kicked and the read deadline; locked last of all
+	kicked bool       // the deadline is past, and nobody has taken that back
 }
 
 // takeTurn makes s's caller the one who reads, if it is nobody's turn. From
@@ -171,7 +175,9 @@ func (c *ClientConn) lingerOver() {
 }
 
 // lookAhead has what has come on a connection that nobody reads handled before
-// a request that cannot be sent again: its end may be among that.
+// a request that cannot be sent again: its end may be among that. The loop gets
+// time to read what there is; nothing tells when it will block, so this is
+// likely, not certain.
 func (c *ClientConn) lookAhead(info *requestInfo) {
 	switch info.method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -179,12 +185,27 @@ func (c *ClientConn) lookAhead(info *requestInfo) {
 	}
 	c.mu.Lock()
 	unread := c.turns.turn == turnFree
+	if unread {
+		c.turns.looks.Store(false)
+	}
 	c.startLoopLocked()
 	c.mu.Unlock()
-	if unread {
-		runtime.Gosched() // lets the loop run until it blocks
+	if !unread {
+		return
+	}
+	for i := 0; i < lookYields && !c.turns.looks.Load(); i++ {
+		runtime.Gosched()
+	}
+	for range lookMore {
+		runtime.Gosched()
 	}
 }
+
+// How often lookAhead lets others run: until the loop reads, and from then on.
+const (
+	lookYields = 40
+	lookMore   = 4
+)
 
 // enterEnding takes the turn for good.
 func (c *ClientConn) enterEnding() {
@@ -201,31 +222,6 @@ func (c *ClientConn) mayYield() bool {
 	return c.turns.served && c.turns.alone > 0 && len(c.streams) == 0 && !c.turns.fixed && !c.needsLoopLocked()
 }
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
-
-// tell gives news to the caller who waits for s, from outside the reader.
-func (s *stream) tell() {
-	token(s.wake)
-	c := s.c
-	if c.turns.blocked.Load() != s {
-		return
-	}
-	c.turns.kicked.Store(true)
-	c.conn.SetReadDeadline(past)
-	time.AfterFunc(callOff, func() {
-		if c.turns.kicked.Load() && c.turns.blocked.Load() == s {
-			c.end(&ConnError{Code: CodeNo, Err: errDeaf}, CodeNo)
-		}
-	})
-}
-
-// callOff is how long a caller's Read may take to end when its deadline is set
-// to the past. A connection that only says it has deadlines is given up.
-const callOff = 50 * time.Millisecond
-
-var errDeaf = errors.New("connection does not honour its read deadline")
-
 // source is the connection as its frameReader sees it: before it blocks it
 // wakes those who wait for what has been read, so that a response in one
 // record wakes its caller once.
@@ -241,21 +237,20 @@ func (r source) Read(p []byte) (int, error) {
 		if c.reader.hasNews() {
 			return 0, errYield
 		}
+		if c.reader.caller == nil {
+			c.turns.looks.Store(true)
+		}
 		n, err := c.conn.Read(p)
 		c.turns.blocked.Store(nil)
 		if n > 0 {
-			if n < len(p) { // else more is read at once
-				c.lastRead.Store(time.Now().UnixNano())
+			if n < len(p) || n > frameHeaderLen { // else the payload is read at once
+				c.lastRead.Store(clock())
 			}
 			return n, err
 		}
-		if !c.turns.kicked.Load() {
+		if !c.takeBack() { // else called off, or somebody was who has read before
 			return 0, err
 		}
-		// Called off, or somebody was who has read before: only whoever has
-		// the turn takes that back.
-		c.turns.kicked.Store(false)
-		c.conn.SetReadDeadline(time.Time{})
 	}
 }
 

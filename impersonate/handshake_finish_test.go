@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // beyondUTLS makes s send a certificate that uTLS cannot decompress: from there
@@ -245,8 +247,53 @@ func TestFinishBehaves(t *testing.T) {
 	}
 }
 
+// TestReadGoesOn: a deadline that passes takes nothing from a connection, not
+// even in the middle of a record; HTTP/2 calls its reader off so. uTLS's records
+// are held to it as well.
+func TestReadGoesOn(t *testing.T) {
+	ca := newTestCA(t)
+	for _, own := range []bool{false, true} {
+		read := make(chan bool)
+		s := beyondUTLS(t, ca, &wildServer{talk: func(p *wildPeer) error {
+			record := p.out.seal(recordApplication, []byte("whole"))
+			for _, part := range [][]byte{nil, record[:3], record[3:10], record[10:]} {
+				if _, err := p.conn.Write(part); err != nil {
+					return err
+				}
+				<-read
+			}
+			return nil
+		}})
+		if !own {
+			s.cert = ca.issue(t)
+		}
+		conn, _, err := dialWild(t, newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool}), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, is := conn.records.(*records13); is != own {
+			t.Fatalf("records are a %T", conn.records)
+		}
+		for range 3 {
+			conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+			var timeout net.Error
+			if n, err := conn.Read(make([]byte, 10)); n != 0 || !errors.As(err, &timeout) || !timeout.Timeout() {
+				t.Errorf("own %v: read %d, %v, want a timeout", own, n, err)
+			}
+			read <- true
+		}
+		conn.SetReadDeadline(time.Time{})
+		if b, err := readN(conn, 5); err != nil || b != "whole" {
+			t.Errorf("own %v: then read %q, %v", own, b, err)
+		}
+		read <- true
+		conn.Close()
+	}
+}
+
 // TestFinishAnswers: application settings, a client certificate or none, and
-// the server's limit of a record are answered as in any other handshake.
+// the server's limit of a record are answered as in any other handshake, by
+// either key exchange and behind a HelloRetryRequest.
 func TestFinishAnswers(t *testing.T) {
 	ca := newTestCA(t)
 	mine := ca.issue(t)
@@ -275,57 +322,60 @@ func TestFinishAnswers(t *testing.T) {
 			[]byte{msgCertificate, msgCertificateVerify, msgFinished}},
 		{"small records", "firefox-153", beyondUTLS(t, ca, &wildServer{extension: []byte{0, extRecordSizeLimit, 0, 2, 0, 101}}), tlsOptions{}, []byte{msgFinished}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			test.opts.RootCAs = ca.pool
-			var keys bytes.Buffer
-			test.opts.KeyLogWriter = &keys
-			got := make(chan []byte, 1)
-			test.server.talk = func(p *wildPeer) error {
-				defer close(got)
-				_, content, err := p.receive()
-				got <- content
-				return err
-			}
-			c := newTestClient(t, test.profile, test.opts)
-			conn, flight, err := dialWildFlight(t, c, test.server)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if _, err := conn.Write(make([]byte, 5000)); err != nil {
-				t.Fatal(err)
-			}
-			first := <-got
-			if want := map[bool]int{true: 100, false: 5000}[test.name == "small records"]; len(first) != want {
-				t.Errorf("first record of %d bytes, want %d", len(first), want)
-			}
-			conn.Close()
-			var types []byte
-			messages := <-flight
-			for b := messages; len(b) > 0; {
-				size, _ := messageAt(b)
-				types, b = append(types, b[0]), b[size:]
-			}
-			if !bytes.Equal(types, test.types) {
-				t.Errorf("client sent messages %d, want %d", types, test.types)
-			}
-			if test.name == "application settings" {
-				if !bytes.HasPrefix(messages, append16([]byte{8, 0, 0, 6, 0, 4}, extALPSNew)) {
-					t.Errorf("settings %x", messages[:10])
+		for i := range 4 {
+			test.server.hybrid, test.server.retry = i&1 > 0, i&2 > 0
+			t.Run(fmt.Sprintf("%s hybrid=%t retry=%t", test.name, test.server.hybrid, test.server.retry), func(t *testing.T) {
+				test.opts.RootCAs = ca.pool
+				var keys bytes.Buffer
+				test.opts.KeyLogWriter = &keys
+				got := make(chan []byte, 1)
+				test.server.talk = func(p *wildPeer) error {
+					defer close(got)
+					_, content, err := p.receive()
+					got <- content
+					return err
 				}
-				if got := conn.peerApplicationSettings(); !bytes.Equal(got, []byte{1, 2, 3}) || conn.NegotiatedProtocol() != "h2" {
-					t.Errorf("settings of the server %x with %q", got, conn.NegotiatedProtocol())
+				c := newTestClient(t, test.profile, test.opts)
+				conn, flight, err := dialWildFlight(t, c, test.server)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if len(test.opts.Certificates) > 0 && !bytes.Contains(messages, mine.Certificate[0]) {
-				t.Error("not our certificate")
-			}
-			for _, label := range []string{"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"} {
-				if strings.Count(keys.String(), label) != 1 {
-					t.Errorf("key log without %s:\n%s", label, keys.String())
+				defer conn.Close()
+				if _, err := conn.Write(make([]byte, 5000)); err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
+				first := <-got
+				if want := map[bool]int{true: 100, false: 5000}[test.name == "small records"]; len(first) != want {
+					t.Errorf("first record of %d bytes, want %d", len(first), want)
+				}
+				conn.Close()
+				var types []byte
+				messages := <-flight
+				for b := messages; len(b) > 0; {
+					size, _ := messageAt(b)
+					types, b = append(types, b[0]), b[size:]
+				}
+				if !bytes.Equal(types, test.types) {
+					t.Errorf("client sent messages %d, want %d", types, test.types)
+				}
+				if test.name == "application settings" {
+					if !bytes.HasPrefix(messages, append16([]byte{8, 0, 0, 6, 0, 4}, extALPSNew)) {
+						t.Errorf("settings %x", messages[:10])
+					}
+					if got := conn.peerApplicationSettings(); !bytes.Equal(got, []byte{1, 2, 3}) || conn.NegotiatedProtocol() != "h2" {
+						t.Errorf("settings of the server %x with %q", got, conn.NegotiatedProtocol())
+					}
+				}
+				if len(test.opts.Certificates) > 0 && !bytes.Contains(messages, mine.Certificate[0]) {
+					t.Error("not our certificate")
+				}
+				for _, label := range []string{"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"} {
+					if strings.Count(keys.String(), label) != 1 {
+						t.Errorf("key log without %s:\n%s", label, keys.String())
+					}
+				}
+			})
+		}
 	}
 }
 

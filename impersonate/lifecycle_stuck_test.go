@@ -102,12 +102,15 @@ func TestWriteBlockedPeer(t *testing.T) {
 			case "Shutdown":
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 				defer cancel()
-				if err := tr.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				var ce *CloseError
+				if err := tr.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &ce) || ce.Stuck != 0 {
 					t.Errorf("error %v", err)
 				}
 				wantClosed(t, <-result, false)
 			case "CloseNow":
-				tr.CloseNow()
+				if err := tr.CloseNow(); err != nil { // no writer was left behind
+					t.Error(err)
+				}
 				wantClosed(t, <-result, false)
 			}
 			if d := time.Since(start); d > 600*time.Millisecond {

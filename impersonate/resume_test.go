@@ -226,4 +226,13 @@ func TestVerifyAgain(t *testing.T) {
 			t.Errorf("%s: chains %v, want %v", tc.name, got, tc.want)
 		}
 	}
+	for _, v := range []*verifier{{roots: other.pool, now: time.Now, platform: true}, {roots: ca.pool, now: time.Now}} {
+		if _, err := v.verifyAgain(mine, "elsewhere.test", &proof{v.roots, nil}); err == nil {
+			t.Error("the name of a certificate that was not proved is not looked at")
+		}
+		got, err := v.verifyAgain(mine, "www.test", &proof{v.roots, forged})
+		if v.platform != (err != nil) {
+			t.Errorf("platform %v: chains %v, %v", v.platform, got, err)
+		}
+	}
 }

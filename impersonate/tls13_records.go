@@ -3,6 +3,7 @@ package impersonate
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 )
 
@@ -47,12 +48,21 @@ func (r *records13) Read(b []byte) (int, error) {
 			if errors.As(err, &alert) && !alert.Remote {
 				r.write(recordAlert, []byte{2, alert.Code})
 			}
+			if isTimeout(err) {
+				return 0, err // with a later deadline it goes on where it stopped
+			}
 			r.readErr = err
 		}
 	}
 	n := copy(b, r.data)
 	r.data = r.data[n:]
 	return n, nil
+}
+
+// isTimeout reports whether a deadline has passed.
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // readRecord takes one record in.

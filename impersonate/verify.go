@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -22,11 +23,16 @@ type verifier struct {
 	roots    *x509.CertPool
 	pins     map[[sha256.Size]byte]bool // empty = none
 	insecure bool
+	platform bool // the system verifies, and whom it trusts may change under us
 	now      func() time.Time
 }
 
 func newVerifier(opts *tlsOptions) (*verifier, error) {
 	v := &verifier{roots: opts.RootCAs, insecure: opts.InsecureSkipVerify, now: time.Now}
+	switch runtime.GOOS {
+	case "windows", "darwin", "ios": // elsewhere x509 reads the system's roots once
+		v.platform = opts.RootCAs == nil
+	}
 	for _, pin := range opts.PinnedSPKI {
 		sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(pin, "sha256/"))
 		if err != nil || len(sum) != sha256.Size {
@@ -72,9 +78,10 @@ type proof struct {
 // verifyAgain is verify for the certificates of a session, which it has proved
 // to be those of the same host before. Signatures, names and constraints are
 // what they were then; the time and the pins are looked at anew, and the roots
-// have to be the same. Anything else is verified from the start.
+// have to be the same. Anything else is verified from the start, and so is
+// everything where the system verifies.
 func (v *verifier) verifyAgain(certs []*x509.Certificate, host string, before *proof) ([][]*x509.Certificate, error) {
-	if v.insecure || before.roots != v.roots {
+	if v.insecure || v.platform || before.roots != v.roots {
 		return v.verify(certs, host)
 	}
 	now := v.now()

@@ -108,6 +108,30 @@ func TestObservers(t *testing.T) {
 	})
 }
 
+// L24: an OnState that takes its time is not called a second time meanwhile,
+// though the Session is closed by then.
+func TestOnStateIsCalledOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inside atomic.Int32
+		var seen []State
+		s, _ := newFake(t, Options{OnState: func(_, to State) {
+			if inside.Add(1) != 1 {
+				t.Errorf("told of %v while it is being told", to)
+			}
+			time.Sleep(time.Second)
+			seen = append(seen, to)
+			inside.Add(-1)
+		}}, nil)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(3 * time.Second)
+		if !slices.Equal(seen, []State{Closing, Closed}) {
+			t.Errorf("OnState saw %v", seen)
+		}
+	})
+}
+
 // L24: Close comes back when OnState was told of the end, however long that
 // takes. (While it is being told of Closing a call may be its own, and does not wait.)
 func TestCloseWaitsForOnState(t *testing.T) {

@@ -149,12 +149,16 @@ type OptionError struct {
 
 func (e *OptionError) Error() string { return "session: option " + e.Field + ": " + e.Reason }
 
-// optionError is the floor's error about an option as ours: the fields have
-// the same names.
-func optionError(err error) error {
+// optionError is the floor's error about an option as ours: but for
+// CustomProfile the fields have the same names.
+func optionError(err error, o *Options) error {
 	var oe *impersonate.OptionError
 	if errors.As(err, &oe) {
-		return &OptionError{Field: oe.Field, Reason: oe.Err.Error()}
+		field := oe.Field
+		if field == "Profile" && o.CustomProfile != nil {
+			field = "CustomProfile"
+		}
+		return &OptionError{Field: field, Reason: oe.Err.Error()}
 	}
 	return fmt.Errorf("session: %w", err)
 }

@@ -129,10 +129,10 @@ func TestBodyThatIsNotGivenAgain(t *testing.T) {
 // Every option that makes no sense is this package's error, with its name.
 func TestOptionErrors(t *testing.T) {
 	for field, o := range map[string]*Options{
-		"Locale":     {Locale: "en\r\nX-Evil: 1"},
-		"Proxy":      {Proxy: "hunter2:@proxy.test:80"},
-		"PinnedSPKI": {PinnedSPKI: []string{"short"}},
-		"Profile":    {CustomProfile: &fingerprints.Profile{}},
+		"Locale":        {Locale: "en\r\nX-Evil: 1"},
+		"Proxy":         {Proxy: "hunter2:@proxy.test:80"},
+		"PinnedSPKI":    {PinnedSPKI: []string{"short"}},
+		"CustomProfile": {CustomProfile: &fingerprints.Profile{}},
 	} {
 		_, err := New(o)
 		var oe *OptionError

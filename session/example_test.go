@@ -124,8 +124,12 @@ func ExampleSession_Close_workers() {
 					_, err = io.Copy(io.Discard, resp.Body)
 					resp.Body.Close()
 				}
-				if errors.Is(err, session.ErrSessionClosed) {
+				switch {
+				case err == nil:
+				case errors.Is(err, session.ErrNotSent):
 					requeue(job)
+				default:
+					log.Printf("perhaps done: %s: %v", job, err)
 				}
 			}
 		}()
@@ -159,6 +163,7 @@ func ExampleSession_Shutdown() {
 
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, os.Interrupt)
+	defer signal.Stop(again)
 	go func() {
 		select {
 		case <-again:
@@ -172,29 +177,32 @@ func ExampleSession_Shutdown() {
 	var cut *session.CloseError
 	switch err := s.Shutdown(ctx); {
 	case err == nil:
-		log.Print("every request finished")
+		fmt.Println("every request finished")
 	case errors.As(err, &cut):
-		log.Printf("%d requests were cut off: %v", cut.Aborted, cut.Cause)
+		fmt.Printf("%d requests were cut off: %v\n", cut.Aborted, cut.Cause)
 	}
+	// Output: every request finished
 }
 
 // A POST that failed may be sent again only if no server can have acted on it.
+// Here the Session was closed before it came.
 func ExampleOutcomeOf() {
 	s, err := session.New(nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer s.Close()
+	s.Close()
 
 	resp, err := s.PostForm(context.Background(), "https://example.com/order", url.Values{"item": {"1"}})
 	switch {
 	case err == nil:
 		resp.Body.Close()
 	case session.OutcomeOf(err) == session.NotSent: // or errors.Is(err, session.ErrNotSent)
-		log.Print("not sent, order again: ", err)
+		fmt.Println("not sent, order again:", err)
 	default: // session.MaybeProcessed
-		log.Print("ask the shop before ordering again: ", err)
+		fmt.Println("ask the shop before ordering again:", err)
 	}
+	// Output: not sent, order again: session: session closed
 }
 
 // Cookies that outlive the process, in a file that only its owner can read.

@@ -27,7 +27,7 @@ func (s *Session) SetProxy(proxyURL string) error {
 		s.doh.enter(s.proxied && s.opts.ProxyFunc == nil)
 	}
 	if err != nil {
-		return optionError(err)
+		return optionError(err, &s.opts)
 	}
 	return nil
 }

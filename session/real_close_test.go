@@ -150,9 +150,14 @@ func TestRealWriteBlockedPeer(t *testing.T) {
 			start := time.Now()
 			switch how {
 			case "Close":
-				s.Close()
+				var ce *CloseError
+				if err := s.Close(); !errors.As(err, &ce) || ce.Stuck != 0 {
+					t.Errorf("Close: %v", err)
+				}
 			case "CloseNow":
-				s.CloseNow()
+				if err := s.CloseNow(); err != nil { // no writer was left behind
+					t.Errorf("CloseNow: %v", err)
+				}
 			default:
 				cancel()
 			}

@@ -57,7 +57,7 @@ func New(opts *Options) (*Session, error) {
 	}
 	t, err := impersonate.New(below)
 	if err != nil {
-		return nil, optionError(err)
+		return nil, optionError(err, &o)
 	}
 	s := newSession(o, p, t)
 	if doh != nil {

@@ -115,14 +115,17 @@ func TestShutdownIsBounded(t *testing.T) {
 }
 
 func TestConcurrentClose(t *testing.T) {
-	pool(t, Options[string, *fakeConn]{}, func(p *testPool) {
+	closeAll := func(p *testPool, used bool) {
 		p.get("a")
-		p.answer(p.wantDials("", 1)[0], 1).Release()
+		c := p.answer(p.wantDials("", 1)[0], 1)
+		if !used {
+			c.Release()
+		}
 		var wg sync.WaitGroup
 		for i := range 32 {
 			wg.Go(func() {
 				var err error
-				if i%2 == 0 {
+				if i%2 == 0 && !used {
 					err = p.CloseNow()
 				} else {
 					err = p.Shutdown(context.Background())
@@ -132,8 +135,15 @@ func TestConcurrentClose(t *testing.T) {
 				}
 			})
 		}
+		if used { // all wait for the same drain
+			synctest.Wait()
+			c.Release()
+		}
 		wg.Wait()
-	})
+	}
+	for _, used := range []bool{false, true} {
+		pool(t, Options[string, *fakeConn]{}, func(p *testPool) { closeAll(p, used) })
+	}
 }
 
 // Row L20: closing from inside a callback does not deadlock.
