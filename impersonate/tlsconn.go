@@ -62,7 +62,8 @@ func (hs *clientHandshake) newConn() *tlsConn {
 	cs := hs.uconn.ConnectionState()
 	hs.uconn.HandshakeState = utls.PubClientHandshakeState{}
 	hs.uconn.Extensions = nil
-	hs.cfg.VerifyConnection, hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil, nil // uTLS keeps cfg
+	hs.cfg.VerifyConnection, hs.cfg.KeyLogWriter = nil, nil // uTLS keeps cfg, and these keep hs
+	hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil
 	hs.port.offered = nil
 	return &tlsConn{records: hs.uconn, wire: hs.wire, state: connState{
 		version:    cs.Version,
