@@ -19,7 +19,7 @@ var largeRecordBuffers = sync.Pool{New: func() any { return new([largeRecords]by
 type recordBuffer struct {
 	buf  []byte // small, large, or what the handshake has left
 	r, w int    // buf[r:w] is unread
-	full bool   // the last read filled the buffer: more is likely to be there
+	much bool   // more is likely to be there, or to come at once
 
 	large *[largeRecords]byte // lent
 	small [smallRecords]byte
@@ -43,7 +43,7 @@ func (b *recordBuffer) next(src io.Reader) ([]byte, error) {
 		b.makeRoom(need)
 		n, err := src.Read(b.buf[b.w:])
 		b.w += n
-		b.full = b.w == len(b.buf)
+		b.much = b.w == len(b.buf)
 		if n == 0 && err != nil {
 			return nil, err
 		}
@@ -54,12 +54,12 @@ func (b *recordBuffer) next(src io.Reader) ([]byte, error) {
 func (b *recordBuffer) makeRoom(need int) {
 	unread := b.buf[b.r:b.w]
 	switch {
-	case len(unread) == 0 && !b.full:
+	case len(unread) == 0 && !b.much:
 		b.release()
 		b.buf = b.small[:]
 	case b.r+need <= len(b.buf):
 		return
-	case need <= len(b.buf) && !b.full:
+	case need <= len(b.buf) && !b.much:
 		copy(b.buf, unread)
 	default:
 		if b.large == nil {

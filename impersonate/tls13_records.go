@@ -61,6 +61,9 @@ func (r *records13) Read(b []byte) (int, error) {
 		if len(b) == 0 {
 			return 0, nil
 		}
+		if isMidway(len(b)) {
+			r.records.much = true
+		}
 		if err := r.readRecord(); err != nil {
 			var network net.Error
 			if errors.As(err, &network) && network.Timeout() {
@@ -77,6 +80,11 @@ func (r *records13) Read(b []byte) (int, error) {
 	r.data = r.data[n:]
 	return n, nil
 }
+
+// isMidway reports whether a Read of n bytes is likely to be one within a large
+// response: for no more than the head of what comes next, as it is known to
+// come, or with more room than anybody offers who does not know.
+func isMidway(n int) bool { return n < 16 || n > 4<<10 }
 
 // readRecord takes one record in.
 func (r *records13) readRecord() error {

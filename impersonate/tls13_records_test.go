@@ -197,7 +197,7 @@ func TestIdleConnectionHoldsLittle(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, r, 100*maxPlaintext); err != nil {
 			t.Fatal(err)
 		}
-		go r.Read(make([]byte, 10))
+		go r.Read(make([]byte, 512))
 		synctest.Wait()
 		if r.records.large != nil || r.wire.lent != nil || len(r.records.buf) != smallRecords {
 			t.Errorf("holds %d bytes", len(r.records.buf))
