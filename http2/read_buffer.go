@@ -103,7 +103,7 @@ func (b *readBuffer) fill(n int) error {
 func (b *readBuffer) makeRoom(n int) {
 	unread := b.buf[b.r:b.w]
 	switch {
-	case len(unread) == 0 && b.isQuiet() && n <= quietBufferSize:
+	case len(unread) == 0 && n <= quietBufferSize && (b.bulk || b.isQuiet()):
 		b.release()
 		b.buf = b.small[:]
 	case len(unread) == 0 && n <= readBufferSize:

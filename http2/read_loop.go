@@ -151,7 +151,9 @@ func (c *ClientConn) readFrame() error {
 	}
 	if r.header.typ == frameData {
 		err := c.handleData(r.header)
-		r.begun = err != nil && errors.Is(err, errYield)
+		if r.begun = err != nil && errors.Is(err, errYield); !r.begun {
+			r.data = dataFrame{} // while the connection is idle, it would keep the stream
+		}
 		return err
 	}
 	f, err := r.frames.parse(r.header)
@@ -184,7 +186,7 @@ func (c *ClientConn) beginFrame() error {
 	if err := r.block.checkOrder(h); err != nil {
 		return err
 	}
-	r.header, r.begun, r.data = h, true, dataFrame{}
+	r.header, r.begun = h, true
 	return nil
 }
 

@@ -29,8 +29,8 @@ type tlsOptions struct {
 // A tlsClient is a profile's TLS stack, compiled once per transport. It owns
 // the tickets of its connections; see [ticketCache].
 //
-// uTLS does the handshake and the records. The hello is ours, and so is every
-// decision: what to offer, whom to trust, what to resume.
+// uTLS does the handshake, and the records of TLS 1.2. The hello is ours, and so
+// is every decision: what to offer, whom to trust, what to resume.
 type tlsClient struct {
 	opts     tlsOptions // constant
 	spec     *helloSpec // constant
@@ -158,7 +158,7 @@ func (hs *clientHandshake) run() (*tlsConn, error) {
 	if hs.finished != nil {
 		return hs.finished, nil
 	}
-	return hs.newConn(), nil
+	return hs.newConn()
 }
 
 // makeHello draws this connection's hello, with the session to resume.
@@ -237,7 +237,7 @@ func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
 	var verified [][]*x509.Certificate
 	var err error
 	if s := hs.port.offered; cs.DidResume && s != nil {
-		verified, err = v.verifyAgain(chain, hs.p.ServerName, &s.proof)
+		verified, err = v.verifyAgain(chain, hs.p.ServerName, &s.server.proof)
 	} else {
 		verified, err = v.verify(chain, hs.p.ServerName)
 	}
@@ -245,7 +245,7 @@ func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
 		return err
 	}
 	hs.chain, hs.verified = chain, verified
-	hs.port.proof = proof{v.roots, verified}
+	hs.port.server = &vouched{proof: proof{v.roots, verified}}
 	hs.phase = "finished"
 	return nil
 }

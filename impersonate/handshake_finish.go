@@ -44,7 +44,7 @@ func (hs *clientHandshake) finish() error {
 	if f.transcript == nil || len(f.master) != f.transcript.Size() {
 		return newAlert(alertInternalError, "no keys to finish the handshake with")
 	}
-	f.state = connState{version: version13, suite: hs.suite, group: hs.group, serverName: hs.hello.serverName}
+	f.state = connState{version: version13, suite: hs.suite, group: hs.group, finished: true, serverName: hs.hello.serverName}
 	hs.wire.hs = nil // the records are read here now
 	for _, step := range []func() error{f.readParameters, f.readCertificate, f.readVerify, f.readFinished, f.answer} {
 		if err := step(); err != nil {
@@ -260,7 +260,9 @@ func (f *finisher) answer() error {
 	if err != nil {
 		return err
 	}
-	flight = append(append(flight, msgFinished, 0, 0, byte(len(finished))), finished...)
+	last := append([]byte{msgFinished, 0, 0, byte(len(finished))}, finished...)
+	f.transcript.Write(last)
+	flight = append(flight, last...)
 	keys, err := newTrafficKeys(f.suite, f.hs.secrets.client)
 	if err != nil {
 		return err
@@ -273,11 +275,12 @@ func (f *finisher) answer() error {
 	if _, err := hs.wire.Write(records); err != nil {
 		return err
 	}
-	r := &records13{wire: hs.wire, maxRecord: f.maxRecord}
-	if r.in, err = newTrafficKeys(f.suite, server); err != nil {
+	r, err := newRecords13(hs.wire, f.suite, client, server)
+	if err != nil {
 		return err
 	}
-	if r.out, err = newTrafficKeys(f.suite, client); err != nil {
+	r.maxRecord = f.maxRecord
+	if r.tickets, err = hs.newTicketKeeper(f.suite, &f.state, f.master, f.transcript); err != nil {
 		return err
 	}
 	for label, secret := range map[string][]byte{"CLIENT_TRAFFIC_SECRET_0": client, "SERVER_TRAFFIC_SECRET_0": server} {

@@ -80,8 +80,8 @@ func TestFinishSpeaks(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if _, is := conn.records.(*records13); is != own {
-				t.Fatalf("records are a %T", conn.records)
+			if conn.state.finished != own {
+				t.Fatalf("finished by us: %v", conn.state.finished)
 			}
 			if _, err := conn.Write(up[:len(up)/2]); err != nil {
 				t.Fatal(err)
@@ -189,6 +189,7 @@ func TestFinishBehaves(t *testing.T) {
 			return err
 		}
 	}
+	ticket := append([]byte{0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 4}, "tick\x00\x00"...)
 	empty := func(p *wildPeer) error {
 		for range 100 {
 			inner := []byte{recordApplication}
@@ -208,8 +209,10 @@ func TestFinishBehaves(t *testing.T) {
 		{"TCP ends", func(*wildPeer) error { return nil }, io.ErrUnexpectedEOF},
 		{"close_notify", func(p *wildPeer) error { return p.send(recordAlert, []byte{1, 0}) }, io.EOF},
 		{"alert", func(p *wildPeer) error { return p.send(recordAlert, []byte{2, 80}) }, "server sent TLS alert internal_error"},
-		{"tickets without end", flood(recordHandshake, wildMessage(msgNewSessionTicket, make([]byte, 50))), "too many records"},
+		{"tickets without end", flood(recordHandshake, wildMessage(msgNewSessionTicket, ticket)), "too many records"},
 		{"empty records", empty, "too many records"},
+		{"cut ticket", flood(recordHandshake, wildMessage(msgNewSessionTicket, ticket[:len(ticket)-1])), "malformed NewSessionTicket"},
+		{"ticket with more behind it", flood(recordHandshake, wildMessage(msgNewSessionTicket, append(bytes.Clone(ticket), 0))), "malformed NewSessionTicket"},
 		{"huge message", flood(recordHandshake, append([]byte{msgNewSessionTicket, 255, 255, 255}, make([]byte, 1000)...)), "handshake message of"},
 		{"hello again", flood(recordHandshake, wildMessage(msgServerHello, nil)), "after the handshake"},
 		{"key update of two bytes", flood(recordHandshake, wildMessage(msgKeyUpdate, []byte{0, 0})), "malformed KeyUpdate"},
@@ -248,8 +251,7 @@ func TestFinishBehaves(t *testing.T) {
 }
 
 // TestReadGoesOn: a deadline that passes takes nothing from a connection, not
-// even in the middle of a record; HTTP/2 calls its reader off so. uTLS's records
-// are held to it as well.
+// even in the middle of a record; HTTP/2 calls its reader off so.
 func TestReadGoesOn(t *testing.T) {
 	ca := newTestCA(t)
 	for _, own := range []bool{false, true} {
@@ -271,8 +273,8 @@ func TestReadGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, is := conn.records.(*records13); is != own {
-			t.Fatalf("records are a %T", conn.records)
+		if conn.state.finished != own {
+			t.Fatalf("finished by us: %v", conn.state.finished)
 		}
 		for range 3 {
 			conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))

@@ -170,7 +170,7 @@ func (w *wireConn) record() ([]byte, error) {
 				return b[:recordHeader+n], nil
 			}
 		}
-		if w.hs == nil && w.seen > 0 { // nobody else wants them
+		if w.hs == nil && w.seen > 0 { // uTLS does not want them any more
 			w.pending = w.pending[:copy(w.pending, w.pending[w.seen:])]
 			w.seen = 0
 		}
@@ -186,21 +186,35 @@ func (w *wireConn) record() ([]byte, error) {
 	}
 }
 
-// handshakeSecrets protect the messages behind the server's hello.
-type handshakeSecrets struct{ client, server []byte }
+// handshakeSecrets protect what follows the server's hello.
+type handshakeSecrets struct {
+	client, server         []byte
+	clientData, serverData []byte // of the data behind the handshake
+}
 
-// A keyLog is one connection's. It takes the handshake's secrets from uTLS, and
+// A keyLog is one connection's. It takes the secrets of TLS 1.3 from uTLS, and
 // passes all of them on to the log of the client, if there is one.
 type keyLog struct{ hs *clientHandshake }
 
 func (k keyLog) Write(line []byte) (int, error) {
-	if f := bytes.Fields(line); len(f) == 3 {
-		switch string(f[0]) {
-		case "CLIENT_HANDSHAKE_TRAFFIC_SECRET":
-			k.hs.secrets.client, _ = hex.AppendDecode(nil, f[2])
-		case "SERVER_HANDSHAKE_TRAFFIC_SECRET":
-			k.hs.secrets.server, _ = hex.AppendDecode(nil, f[2])
-		}
+	label, rest, _ := bytes.Cut(line, []byte{' '})
+	_, secret, _ := bytes.Cut(bytes.TrimSuffix(rest, []byte{'\n'}), []byte{' '})
+	var into *[]byte
+	switch s := &k.hs.secrets; string(label) {
+	case "CLIENT_HANDSHAKE_TRAFFIC_SECRET":
+		into = &s.client
+	case "SERVER_HANDSHAKE_TRAFFIC_SECRET":
+		into = &s.server
+	case "CLIENT_TRAFFIC_SECRET_0":
+		into = &s.clientData
+	case "SERVER_TRAFFIC_SECRET_0":
+		into = &s.serverData
+	default:
+		return k.hs.t.logKey(line)
+	}
+	var err error
+	if *into, err = hex.AppendDecode(nil, secret); err != nil {
+		return 0, err
 	}
 	return k.hs.t.logKey(line)
 }

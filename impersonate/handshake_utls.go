@@ -13,7 +13,7 @@ import (
 
 // config lets uTLS do the cryptography and keeps the decisions here.
 func (hs *clientHandshake) config() *utls.Config {
-	cfg := &utls.Config{
+	return &utls.Config{
 		ServerName:                  hs.p.ServerName,
 		NextProtos:                  hs.hello.alpn,
 		ApplicationSettings:         alpsSettings(hs.hello.alps),
@@ -25,11 +25,8 @@ func (hs *clientHandshake) config() *utls.Config {
 		ClientSessionCache:          hs.port,
 		DynamicRecordSizingDisabled: true,
 		Certificates:                hs.t.certificates,
+		KeyLogWriter:                keyLog{hs},
 	}
-	if hs.t.opts.KeyLogWriter != nil || hs.hello.offers(extCompressCert) {
-		cfg.KeyLogWriter = keyLog{hs}
-	}
-	return cfg
 }
 
 // forUTLS is the hello in uTLS's terms: what it checks the answer against, and

@@ -1,12 +1,16 @@
 package impersonate
 
 import (
+	"bytes"
 	"container/list"
+	"crypto/x509"
+	"hash"
 	"slices"
 	"sync"
 	"time"
 
 	utls "github.com/refraction-networking/utls"
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // A session is what a connection left behind for the next one to resume.
@@ -14,14 +18,22 @@ type session struct {
 	version uint16
 	state   *utls.ClientSessionState
 	expires time.Time
-	proof   proof // of the server's certificates, for the host in the ticket's key
+	server  *vouched // the host in the ticket's key
+}
+
+// vouched is what the connections that can resume one another know of their
+// server.
+type vouched struct {
+	proof proof // of its certificates
+	ocsp  []byte
+	scts  [][]byte
 }
 
 const (
 	maxTicketKeys  = 256 // servers remembered, the least recently used goes first
 	maxTickets     = 2   // per server, as Chrome
 	maxTicketSize  = 8 << 10
-	maxTicketLife  = 7 * 24 * time.Hour // RFC 8446, section 4.6.1; uTLS checks the ticket's own
+	maxTicketLife  = 7 * 24 * time.Hour // RFC 8446, section 4.6.1
 	legacyLifetime = 2 * time.Hour      // a TLS 1.2 session
 )
 
@@ -135,8 +147,8 @@ type sessionPort struct {
 	client  *tlsClient
 	key     string
 	offered *session
-	version uint16 // set by the ServerHello, before uTLS stores anything
-	proof   proof  // set by verify, before uTLS stores anything
+	version uint16   // set by the ServerHello, before anything is stored
+	server  *vouched // set by verify, before anything is stored
 }
 
 // Get implements utls.ClientSessionCache.
@@ -148,7 +160,7 @@ func (p *sessionPort) Get(string) (*utls.ClientSessionState, bool) {
 }
 
 // Put implements utls.ClientSessionCache. uTLS calls it with nil when the
-// session offered is of no use any more.
+// session offered is of no use any more, and with those of TLS 1.2.
 func (p *sessionPort) Put(_ string, state *utls.ClientSessionState) {
 	if state == nil {
 		if p.offered != nil && p.offered.version == version12 {
@@ -157,14 +169,61 @@ func (p *sessionPort) Put(_ string, state *utls.ClientSessionState) {
 		return
 	}
 	ticket, _, err := state.ResumptionState()
-	if err != nil || len(ticket) > maxTicketSize {
+	if err != nil || len(ticket) > maxTicketSize || p.version != version12 {
 		return
 	}
-	life := maxTicketLife
-	if p.version == version12 {
-		life = legacyLifetime
-	} else if !p.client.spec.offersPSK {
-		return
+	p.client.tickets.put(p.key, &session{version12, state, p.client.verifier.now().Add(legacyLifetime), p.server})
+}
+
+// A ticketKeeper makes sessions of the tickets of one TLS 1.3 connection.
+type ticketKeeper struct {
+	client *tlsClient
+	key    string
+	server *vouched
+	chain  []*x509.Certificate
+	suite  *suite13
+	id     uint16 // of suite
+	master []byte // the resumption master secret
+}
+
+// newTicketKeeper returns nil if nothing is to be kept. transcript reaches up to
+// the client's Finished.
+func (hs *clientHandshake) newTicketKeeper(suite *suite13, state *connState, master []byte, transcript hash.Hash) (*ticketKeeper, error) {
+	if hs.port.key == "" || !hs.t.spec.offersPSK {
+		return nil, nil
 	}
-	p.client.tickets.put(p.key, &session{p.version, state, p.client.verifier.now().Add(life), p.proof})
+	if transcript == nil || len(master) != transcript.Size() {
+		return nil, newAlert(alertInternalError, "no secret to resume with")
+	}
+	secret, err := suite.derive(master, "res master", transcript)
+	if err != nil {
+		return nil, err
+	}
+	hs.port.server.ocsp, hs.port.server.scts = state.ocsp, state.scts
+	return &ticketKeeper{hs.t, hs.port.key, hs.port.server, state.chain, suite, state.suite, secret}, nil
+}
+
+// keep handles a NewSessionTicket (RFC 8446, section 4.6.1).
+func (k *ticketKeeper) keep(body cryptobyte.String) error {
+	var lifetime, ageAdd uint32
+	var nonce, ticket, extensions cryptobyte.String
+	if !body.ReadUint32(&lifetime) || !body.ReadUint32(&ageAdd) || !body.ReadUint8LengthPrefixed(&nonce) ||
+		!body.ReadUint16LengthPrefixed(&ticket) || !body.ReadUint16LengthPrefixed(&extensions) || !body.Empty() {
+		return newAlert(alertDecodeError, "malformed NewSessionTicket")
+	}
+	life := min(time.Duration(lifetime)*time.Second, maxTicketLife)
+	if k == nil || life == 0 || len(ticket) == 0 || len(ticket) > maxTicketSize {
+		return nil
+	}
+	psk, err := k.suite.expand(k.master, "resumption", nonce, len(k.master))
+	if err != nil {
+		return err
+	}
+	now := k.client.verifier.now()
+	state := utls.MakeClientSessionState(bytes.Clone(ticket), version13, k.id, psk, k.chain, nil)
+	state.SetCreatedAt(uint64(now.Unix()))
+	state.SetUseBy(uint64(now.Add(life).Unix()))
+	state.SetAgeAdd(ageAdd)
+	k.client.tickets.put(k.key, &session{version13, state, now.Add(life), k.server})
+	return nil
 }

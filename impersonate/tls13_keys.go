@@ -9,9 +9,9 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"hash"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
-	"golang.org/x/crypto/cryptobyte"
 )
 
 // maxCiphertext is the largest payload of a record (RFC 8446, section 5.2).
@@ -40,14 +40,9 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 
 // expand is HKDF-Expand-Label (RFC 8446, section 7.1).
 func (s *suite13) expand(secret []byte, label string, context []byte, n int) ([]byte, error) {
-	var b cryptobyte.Builder
-	b.AddUint16(uint16(n))
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte("tls13 " + label)) })
-	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(context) })
-	info, err := b.Bytes()
-	if err != nil {
-		return nil, err
-	}
+	info := append16(make([]byte, 0, 64), uint16(n))
+	info = append(append(append(info, byte(len("tls13 ")+len(label))), "tls13 "...), label...)
+	info = append(append(info, byte(len(context))), context...)
 	return hkdf.Expand(s.hash, secret, string(info), n)
 }
 
@@ -74,6 +69,7 @@ type trafficKeys struct {
 	aead   cipher.AEAD
 	iv     []byte
 	seq    uint64
+	buf    [12]byte // of nonce
 }
 
 func newTrafficKeys(suite *suite13, secret []byte) (*trafficKeys, error) {
@@ -98,9 +94,10 @@ func (k *trafficKeys) next() (*trafficKeys, error) {
 	return newTrafficKeys(k.suite, secret)
 }
 
-// nonce counts one record.
+// nonce counts one record. It is good until the next call.
 func (k *trafficKeys) nonce() []byte {
-	n := make([]byte, len(k.iv))
+	n := k.buf[:]
+	clear(n)
 	binary.BigEndian.PutUint64(n[len(n)-8:], k.seq)
 	for i, b := range k.iv {
 		n[i] ^= b
@@ -112,13 +109,16 @@ func (k *trafficKeys) nonce() []byte {
 // seal appends one record to b. content has at most maxPlaintext bytes.
 func (k *trafficKeys) seal(b []byte, kind byte, content []byte) []byte {
 	start := len(b)
-	b = append16(append(b, recordApplication, 3, 3), uint16(len(content)+1+k.aead.Overhead()))
+	size := len(content) + 1 + k.aead.Overhead()
+	b = slices.Grow(b, recordHeader+size)
+	b = append16(append(b, recordApplication, 3, 3), uint16(size))
 	inner := len(b)
 	b = append(append(b, content...), kind)
 	return k.aead.Seal(b[:inner], k.nonce(), b[inner:], b[start:inner])
 }
 
-// open appends the content of record, which includes its header, to b.
+// open appends the content of record, which includes its header, to b. That may
+// be record[recordHeader:recordHeader], to decrypt it in place.
 func (k *trafficKeys) open(b, record []byte) (out []byte, kind byte, err error) {
 	start := len(b)
 	out, err = k.aead.Open(b, k.nonce(), record[recordHeader:], record[:recordHeader])

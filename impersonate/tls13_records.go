@@ -13,28 +13,46 @@ const maxUseless = 32
 // maxPostHandshake bounds a message behind the handshake.
 const maxPostHandshake = 64 << 10
 
-// records13 are the records of a connection that finish made: what uTLS does
-// for all others. It keeps no tickets: the next handshake with the server is a
-// full one.
+// records13 are the records of a TLS 1.3 connection once its handshake is over.
+// uTLS could go on with them, and does in TLS 1.2. But it keeps the buffers and
+// the state of its handshake as long as the connection lives, 5 kB, reads record
+// by record, and takes everybody who reads through the question of whether there
+// has been a handshake.
 type records13 struct {
 	wire      *wireConn
-	maxRecord int // largest content to send
+	maxRecord int           // largest content to send
+	tickets   *ticketKeeper // nil = they are passed over
 
 	// Owned by the reader.
 	in       *trafficKeys
-	data     []byte // decrypted and not yet read
-	buf      []byte // what data and messages are decrypted to
+	records  recordBuffer
+	data     []byte // decrypted, in records, and not yet read
 	messages []byte // handshake messages, incomplete
 	useless  int
 	readErr  error // sticky
 
-	mu   sync.Mutex // guards out; held over a write, as records leave in order
-	out  *trafficKeys
-	seal []byte // buffer of one write
+	mu  sync.Mutex // guards out; held over a write, as records leave in order
+	out *trafficKeys
+}
+
+// newRecords13 takes the connection over from the handshake, with the secrets
+// that the two sides protect their data with.
+func newRecords13(w *wireConn, suite *suite13, client, server []byte) (*records13, error) {
+	r := &records13{wire: w, maxRecord: maxPlaintext}
+	var err error
+	if r.in, err = newTrafficKeys(suite, server); err != nil {
+		return nil, err
+	}
+	if r.out, err = newTrafficKeys(suite, client); err != nil {
+		return nil, err
+	}
+	r.records.buf, r.records.r, r.records.w = w.pending, w.seen, len(w.pending)
+	w.pending, w.seen = nil, 0
+	return r, nil
 }
 
 // Read implements recordLayer. The error is io.EOF after close_notify and when
-// TCP ends; wire.ended tells them apart.
+// TCP ends; wire.ended tells them apart. After a deadline reading can go on.
 func (r *records13) Read(b []byte) (int, error) {
 	for len(r.data) == 0 {
 		if r.readErr != nil {
@@ -42,6 +60,9 @@ func (r *records13) Read(b []byte) (int, error) {
 		}
 		if len(b) == 0 {
 			return 0, nil
+		}
+		if isMidway(len(b)) {
+			r.records.much = true
 		}
 		if err := r.readRecord(); err != nil {
 			var alert *AlertError
@@ -65,17 +86,25 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
+// isMidway reports whether a Read of n bytes is likely to be one within a large
+// response: for no more than the head of what comes next, as it is known to
+// come, or with more room than anybody offers who does not know.
+func isMidway(n int) bool { return n < 16 || n > 4<<10 }
+
 // readRecord takes one record in.
 func (r *records13) readRecord() error {
-	record, err := r.wire.record()
+	record, err := r.records.next(r.wire.Conn)
 	if err != nil {
+		if errors.Is(err, io.EOF) {
+			r.wire.ended = true
+		}
 		return err
 	}
 	if record[0] != recordApplication {
 		return newAlert(alertUnexpectedMessage, "record of type %d that is not encrypted", record[0])
 	}
-	var kind byte
-	if r.buf, kind, err = r.in.open(r.buf[:0], record); err != nil {
+	content, kind, err := r.in.open(record[recordHeader:recordHeader], record)
+	if err != nil {
 		return err
 	}
 	if r.useless++; r.useless > maxUseless {
@@ -85,12 +114,12 @@ func (r *records13) readRecord() error {
 	case len(r.messages) > 0 && kind != recordHandshake:
 		return newAlert(alertUnexpectedMessage, "record of type %d within a handshake message", kind)
 	case kind == recordApplication:
-		if r.data = r.buf; len(r.data) > 0 {
+		if r.data = content; len(content) > 0 {
 			r.useless = 0
 		}
 		return nil
-	case kind == recordAlert && len(r.buf) == 2:
-		switch code := r.buf[1]; code {
+	case kind == recordAlert && len(content) == 2:
+		switch code := content[1]; code {
 		case alertCloseNotify:
 			return io.EOF
 		case alertUserCanceled:
@@ -98,8 +127,8 @@ func (r *records13) readRecord() error {
 		default:
 			return &AlertError{Code: code, Remote: true}
 		}
-	case kind == recordHandshake && len(r.buf) > 0:
-		r.messages = append(r.messages, r.buf...)
+	case kind == recordHandshake && len(content) > 0:
+		r.messages = append(r.messages, content...)
 		return r.handleMessages()
 	}
 	return newAlert(alertUnexpectedMessage, "malformed record of type %d", kind)
@@ -119,6 +148,9 @@ func (r *records13) handleMessages() error {
 		r.messages = r.messages[size:]
 		switch m[0] {
 		case msgNewSessionTicket:
+			if err := r.tickets.keep(m[4:]); err != nil {
+				return err
+			}
 		case msgKeyUpdate:
 			if size != 5 || m[4] > 1 {
 				return newAlert(alertIllegalParameter, "malformed KeyUpdate")
@@ -186,7 +218,5 @@ func (r *records13) write(kind byte, content []byte) error {
 }
 
 func (r *records13) writeLocked(kind byte, content []byte) error {
-	r.seal = r.out.seal(r.seal[:0], kind, content)
-	_, err := r.wire.Write(r.seal)
-	return err
+	return r.wire.seal(r.out, kind, content)
 }

@@ -44,6 +44,7 @@ type wildServer struct {
 	tamper    func(flight []byte)             // changes the encrypted messages before they are sent
 	signature []byte                          // replaces the CertificateVerify message
 	behind    []byte                          // handshake messages behind Finished, under the same keys
+	eager     []byte                          // application data right behind Finished, ahead of the client's
 	after     []byte                          // handshake messages behind Finished, as one record
 	talk      func(*wildPeer) error           // what to do behind Finished, in place of the rest
 	data      []byte                          // application data behind that
@@ -234,6 +235,9 @@ func (s *wildServer) serve(conn net.Conn) (flight []byte, err error) {
 
 	reply := append(append16([]byte{recordHandshake, 3, 3}, uint16(len(serverHello))), serverHello...)
 	reply = append(reply, out.seal(recordHandshake, messages)...)
+	if s.eager != nil {
+		reply = append(reply, peer13.out.seal(recordApplication, s.eager)...)
+	}
 	if _, err := conn.Write(reply); err != nil {
 		return nil, err
 	}
@@ -246,6 +250,8 @@ func (s *wildServer) serve(conn net.Conn) (flight []byte, err error) {
 	if mac.Write(transcript.Sum(nil)); !hmac.Equal(mac.Sum(nil), flight[at:]) {
 		return nil, errors.New("client's Finished does not match the handshake")
 	}
+	transcript.Write(flight[at-4:])
+	peer13.resumption = suite.secret(master, "res master", transcript.Sum(nil))
 	if s.talk != nil {
 		return flight, s.talk(peer13)
 	}
@@ -263,6 +269,7 @@ type wildPeer struct {
 	suite               *wildSuite
 	in, out             *wildKeys
 	inSecret, outSecret []byte
+	resumption          []byte // the resumption master secret
 }
 
 func (p *wildPeer) send(kind byte, content []byte) error {

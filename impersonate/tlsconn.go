@@ -47,6 +47,7 @@ type connState struct {
 	version, suite uint16
 	group          tls.CurveID // 0 in TLS 1.2
 	resumed        bool
+	finished       bool // by a finisher, without uTLS
 	alpn           string
 	serverName     string
 	chain          []*x509.Certificate
@@ -58,13 +59,9 @@ type connState struct {
 
 // newConn turns a finished handshake into a connection and drops what only the
 // handshake needed: uTLS would keep the hello, its keys and the transcript.
-func (hs *clientHandshake) newConn() *tlsConn {
+func (hs *clientHandshake) newConn() (*tlsConn, error) {
 	cs := hs.uconn.ConnectionState()
-	hs.uconn.HandshakeState = utls.PubClientHandshakeState{}
-	hs.uconn.Extensions = nil
-	hs.cfg.VerifyConnection, hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil, nil // uTLS keeps cfg
-	hs.port.offered = nil
-	return &tlsConn{records: hs.uconn, wire: hs.wire, state: connState{
+	c := &tlsConn{wire: hs.wire, state: connState{
 		version:    cs.Version,
 		suite:      cs.CipherSuite,
 		group:      hs.group,
@@ -77,6 +74,36 @@ func (hs *clientHandshake) newConn() *tlsConn {
 		scts:       cs.SignedCertificateTimestamps,
 		peerALPS:   slices.Clone(cs.PeerApplicationSettings),
 	}}
+	if cs.Version == version13 {
+		return c, hs.takeOver(c)
+	}
+	c.records = hs.uconn
+	hs.uconn.HandshakeState = utls.PubClientHandshakeState{}
+	hs.uconn.Extensions = nil
+	hs.cfg.VerifyConnection, hs.cfg.KeyLogWriter = nil, nil // uTLS keeps cfg, and these keep hs
+	hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil
+	hs.port.offered = nil
+	return c, nil
+}
+
+// takeOver makes the records of a TLS 1.3 connection that uTLS has done the
+// handshake of.
+func (hs *clientHandshake) takeOver(c *tlsConn) error {
+	shared, suite := &hs.uconn.HandshakeState, suites13[c.state.suite]
+	if suite == nil || hs.secrets.clientData == nil || hs.secrets.serverData == nil {
+		return newAlert(alertInternalError, "no keys to go on with")
+	}
+	r, err := newRecords13(hs.wire, suite, hs.secrets.clientData, hs.secrets.serverData)
+	if err != nil {
+		return err
+	}
+	if hs.port.offered != nil && c.state.resumed {
+		before := hs.port.offered.server
+		c.state.ocsp, c.state.scts = before.ocsp, before.scts
+	}
+	r.tickets, err = hs.newTicketKeeper(suite, &c.state, shared.MasterSecret, shared.State13.Transcript)
+	c.records = r
+	return err
 }
 
 // ConnectionState describes the handshake's outcome. Its exporter is missing.

@@ -32,9 +32,10 @@ const maxPooledWrite = 2 * maxCorked
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
-// A wireConn is the connection as uTLS sees it. It shows the server's first
-// messages to the handshake before uTLS gets them, and lets what is written
-// between two reads, or within one WriteRecords, leave in one write.
+// A wireConn is the connection as uTLS sees it, and below records13. It shows
+// the server's first messages to the handshake before uTLS gets them, and lets
+// what is written between two reads, or within one WriteRecords, leave in one
+// write.
 type wireConn struct {
 	net.Conn
 
@@ -60,15 +61,8 @@ func (w *wireConn) Write(b []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.corked > 0 {
-		if w.lent == nil {
-			w.lent = writeBuffers.Get().(*[]byte)
-			w.out = *w.lent
-		}
-		if len(w.out) > 0 && len(w.out)+len(b) > maxCorked {
-			if _, w.err = w.Conn.Write(w.out); w.err != nil {
-				return 0, w.err
-			}
-			w.out = w.out[:0]
+		if err := w.makeRoomLocked(len(b)); err != nil {
+			return 0, err
 		}
 		w.out = append(w.out, b...)
 		return len(b), nil
@@ -76,6 +70,37 @@ func (w *wireConn) Write(b []byte) (int, error) {
 	n, err := w.Conn.Write(b)
 	w.err = err
 	return n, err
+}
+
+// seal writes one record.
+func (w *wireConn) seal(keys *trafficKeys, kind byte, content []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	if err := w.makeRoomLocked(recordHeader + len(content) + maxCiphertext - maxPlaintext); err != nil {
+		return err
+	}
+	w.out = keys.seal(w.out, kind, content)
+	if w.corked > 0 {
+		return nil
+	}
+	return w.flushLocked()
+}
+
+// makeRoomLocked makes sure that there is a buffer to collect n more bytes in,
+// and writes what is there if they would be too many.
+func (w *wireConn) makeRoomLocked(n int) error {
+	if w.lent == nil {
+		w.lent = writeBuffers.Get().(*[]byte)
+		w.out = *w.lent
+	}
+	if len(w.out) > 0 && len(w.out)+n > maxCorked {
+		_, w.err = w.Conn.Write(w.out)
+		w.out = w.out[:0]
+	}
+	return w.err
 }
 
 // cork collects writes until uncork, or until they are many.
@@ -164,20 +189,32 @@ func (w *wireConn) watch() error {
 			return w.hs.noAnswer(w.pending, err)
 		}
 	}
-	if w.hs.flight != nil {
+	if w.hs.version != version13 {
+		w.ready = len(w.pending)
 		return nil
 	}
-	var err error
-	if w.hs.flight, err = w.hs.newFlight(); err != nil {
-		return err
-	}
-	if w.hs.flight != nil {
-		if err := w.hs.flight.watch(); err != nil {
-			w.hs.ours = true
+	if w.hs.flight == nil {
+		var err error
+		if w.hs.flight, err = w.hs.newFlight(); err != nil {
 			return err
 		}
+		if w.hs.flight != nil {
+			if err := w.hs.flight.watch(); err != nil {
+				w.hs.ours = true
+				return err
+			}
+		}
+		w.seen = 0
 	}
-	w.ready, w.seen = len(w.pending), 0
+	// One record at a time: what comes behind the handshake is not for uTLS.
+	if _, err := w.record(); err != nil {
+		var alert *AlertError
+		if !errors.As(err, &alert) {
+			return err
+		}
+		w.seen = len(w.pending) // uTLS knows what to say
+	}
+	w.ready, w.seen = w.seen, 0
 	return nil
 }
 
