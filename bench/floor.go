@@ -22,6 +22,8 @@ type floor struct {
 	wait map[uint32]chan error
 	buf  []byte
 	free []chan error
+
+	cfg *tls.Config // nil = HTTP/2 and nothing else
 }
 
 func newFloor() (client, error) {
@@ -30,7 +32,11 @@ func newFloor() (client, error) {
 
 // dialLocked connects and says a browser-sized preface.
 func (f *floor) dialLocked(host string) error {
-	c, err := tls.Dial("tcp", host, &tls.Config{NextProtos: []string{"h2"}})
+	cfg := f.cfg
+	if cfg == nil {
+		cfg = &tls.Config{NextProtos: []string{"h2"}}
+	}
+	c, err := tls.Dial("tcp", host, cfg)
 	if err != nil {
 		return err
 	}

@@ -58,11 +58,11 @@ func runAll(rounds int, clients, scenarios []string, raw string, args ...string)
 		return err
 	}
 	defer os.RemoveAll(dir)
-	base, caFile, stop, err := startServer(dir)
+	srv, err := startServer(dir)
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer srv.stop()
 	out := bufio.NewWriter(io.Discard)
 	if raw != "" {
 		f, err := os.OpenFile(raw, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -84,9 +84,16 @@ func runAll(rounds int, clients, scenarios []string, raw string, args ...string)
 			if r%2 == 1 {
 				slices.Reverse(order)
 			}
+			url := srv.base
+			if s == "reconnect" {
+				url = srv.ticketless
+			}
 			for _, c := range order {
-				cmd := exec.Command(self, append([]string{"-child", c, "-scenario", s, "-url", base}, args...)...)
-				cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+caFile, "SSL_CERT_DIR="+filepath.Join(dir, "none"))
+				if _, ok := reconnectors[c]; !ok && (s == "reconnect" || s == "resumed") {
+					continue
+				}
+				cmd := exec.Command(self, append([]string{"-child", c, "-scenario", s, "-url", url}, args...)...)
+				cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+srv.caFile, "SSL_CERT_DIR="+filepath.Join(dir, "none"))
 				cmd.Stderr = os.Stderr
 				b, err := cmd.Output()
 				if err != nil {

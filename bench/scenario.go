@@ -13,7 +13,7 @@ import (
 )
 
 // scenarioNames are the columns of the table.
-var scenarioNames = []string{"warm1", "warm64", "bulk", "handshake", "idle"}
+var scenarioNames = []string{"warm1", "warm64", "bulk", "handshake", "reconnect", "resumed", "idle"}
 
 // scaleNames are what "scale" stands for: c concurrent requests on one
 // connection, and n connections with a request at a time each.
@@ -52,6 +52,8 @@ func runChild(name, scenario, base string, scale int, p recording) error {
 		err = warm(&m, open, base+"/mib", 10, scale*150, 1)
 	case "handshake":
 		err = handshakes(&m, open, base+"/small", 20, scale*200)
+	case "reconnect", "resumed":
+		err = reconnects(&m, name, base+"/small", 20, scale*200, scenario == "resumed")
 	case "idle":
 		err = idle(&m, open, base+"/small", 200)
 	default:

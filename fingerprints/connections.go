@@ -11,17 +11,29 @@ type Connections struct {
 	// Partition is what has connections, and TLS sessions, of its own: each
 	// top-level "site" (Firefox), or "frame": the frames of other sites in a
 	// top-level site, too (Chrome: testdata/captures/chromium-156-everything.json, connection 5
-	// and connection 7).
+	// and connection 7), or nothing: "none" (headless Chromium:
+	// testdata/captures/chromium-143-everything.json).
 	Partition string `json:"partition"`
 
 	// AnonymousApart is whether requests without credentials have connections
-	// of their own (Chrome: testdata/captures/chromium-156-everything.json, connection 4;
-	// Firefox does not: testdata/captures/firefox-153-everything.json, connection 11).
+	// of their own, and those to third parties whose cookies are withheld have
+	// others (Chrome: testdata/captures/chromium-156-everything.json, connection 4
+	// and connection 5).
 	AnonymousApart bool `json:"anonymous_apart,omitempty"`
 
+	// AnonymousJoins is whether requests without credentials take the
+	// connection of the other requests to their host, and have one of their own
+	// only to a host that was asked for nothing else (Firefox:
+	// testdata/captures/firefox-153-everything.json, connection 11, and
+	// testdata/captures/firefox-153.json, connection 28).
+	AnonymousJoins bool `json:"anonymous_joins,omitempty"`
+
 	// Coalesce is when an HTTP/2 connection serves another host that its
-	// certificate covers (RFC 9113, section 9.1.1): "address" (at an address of
-	// that host: testdata/captures/*-everything.json) or "never".
+	// certificate covers (RFC 9113, section 9.1.1), at an address of that host:
+	// "address" (the host is looked up before it is connected to: Chrome),
+	// "connected" (the first time it gets a connection, which is closed where
+	// another one could have served: Firefox, testdata/captures/firefox-153-everything.json,
+	// connection 19) or "never".
 	Coalesce string `json:"coalesce"`
 
 	// WebSockets is how many WebSockets one host may have.
@@ -77,11 +89,14 @@ type Proxy struct {
 var connectWords = []string{"host", "user-agent", "connection", "proxy-connection", "proxy-authorization"}
 
 func (c *Connections) check() error {
-	if err := checkWord("connections.partition", c.Partition, "site", "frame"); err != nil {
+	if err := checkWord("connections.partition", c.Partition, "site", "frame", "none"); err != nil {
 		return err
 	}
-	if err := checkWord("connections.coalesce", c.Coalesce, "address", "never"); err != nil {
+	if err := checkWord("connections.coalesce", c.Coalesce, "address", "connected", "never"); err != nil {
 		return err
+	}
+	if c.AnonymousApart && c.AnonymousJoins {
+		return faultf("connections.anonymous_joins", "does not go with anonymous_apart")
 	}
 	if err := checkRange("connections.websockets", c.WebSockets, 1, 1024); err != nil {
 		return err

@@ -104,6 +104,13 @@ func (p *Profile) Form(r Request, locale string) (*Form, error) {
 			f.Weight = rule.Weight
 		}
 	}
+	if f.Weight > 0 && r.Raised {
+		raised := r
+		raised.FetchPriority = "raised"
+		if rule := p.HTTP2.Priority.rule(&raised); rule != nil {
+			f.Weight = rule.Weight
+		}
+	}
 	vars := p.variables(&r, locale, f.Priority)
 	f.table, f.hash, f.sorted, f.spell = list.Table, blinkHashes[p.Headers.TableHash], r.Kind != "xhr", p.HTTP1.Spell
 	for _, name := range list.Fields {

@@ -67,7 +67,8 @@ type Request struct {
 	// "typed", "link", "reload", "form", "back"; for scripts "module",
 	// "async", "defer", "preload", "modulepreload"; "favicon", "xhr",
 	// "beacon", "ping", "eventsource", "keepalive", "prefetch",
-	// "print", "preflight". Empty = the ordinary one.
+	// "print", "preflight"; "revalidated" for an image in the cache. Empty = the
+	// ordinary one.
 	Kind string
 
 	User          bool   // user activated: Sec-Fetch-User: ?1
@@ -77,7 +78,8 @@ type Request struct {
 	CrossRedirect bool   // a redirect that led here changed the origin
 	Redirected    bool   // any redirect came before this one
 	StartedCross  bool   // the first request of the redirect chain already went to another origin
-	FetchPriority string // "", "high", "low", "auto" (Fetch standard: priority)
+	FetchPriority string // "", "high", "low", "auto" (Fetch standard: priority); of an image what the layout knows: "seen", "unseen"
+	Raised        bool   // the layout raised the priority after the fields were made: the weight is that of "raised"
 	Cache         string // cache mode: "", "no-store", "reload", "no-cache", "default", ...; "conditional" = the page set If-None-Match or the like
 }
 
@@ -166,6 +168,7 @@ type AcceptLanguage struct {
 	// NoExpand takes a list of several languages as it is (Firefox); else the
 	// bare language is added behind its regional forms (Chrome).
 	NoExpand bool `json:"no_expand,omitempty"`
-	// Verbatim sends the list without weights (headless Chromium: en-US,en).
+	// Verbatim sends the list without weights (headless Chromium: en-US,en; told
+	// de-CH,fr,en it expands nothing, so NoExpand goes with it).
 	Verbatim bool `json:"verbatim,omitempty"`
 }

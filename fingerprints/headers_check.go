@@ -8,7 +8,7 @@ import (
 // kindWords are the flavours that [Request.Kind] names.
 var kindWords = []string{
 	"", "typed", "link", "reload", "form", "back", "module", "async", "defer", "preload", "modulepreload",
-	"favicon", "xhr", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print", "preflight",
+	"favicon", "xhr", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print", "preflight", "revalidated",
 }
 
 // cacheWords are the cache modes of the Fetch standard, section 2.2.5, and what
@@ -138,7 +138,7 @@ func (w *When) check(at string) error {
 		{"site", w.Site, siteWords[1:]},
 		{"kind", w.Kind, kindWords},
 		{"cache", w.Cache, cacheWords},
-		{"fetch_priority", w.FetchPriority, []string{"", "high", "low", "auto"}},
+		{"fetch_priority", w.FetchPriority, []string{"", "high", "low", "auto", "seen", "unseen", "raised"}},
 	} {
 		for i, s := range f.have {
 			if err := checkWord(fmt.Sprintf("%s.%s[%d]", at, f.name, i), s, f.words...); err != nil {

@@ -18,6 +18,16 @@ type Pages struct {
 	// testdata/captures/*-everything.json, step=7.
 	ReloadKeepsReferrer bool `json:"reload_keeps_referrer,omitempty"`
 
+	// IconInitiator is whether the icon of a document that a form POST of
+	// another site led to is asked for in that site's name, without cookies
+	// (Firefox: testdata/captures/firefox-153-everything.json, connection 80).
+	IconInitiator bool `json:"icon_initiator,omitempty"`
+
+	// FramesReload is whether the frames of a reloaded page are reloaded as
+	// well, but not what <object> and <embed> show (Firefox: the order of their fields says so,
+	// testdata/captures/firefox-153-everything.json, /k/iframe-cross.html).
+	FramesReload bool `json:"frames_reload,omitempty"`
+
 	// FormBoundary is how the boundary of multipart/form-data is made: "webkit"
 	// (letters and digits) or "gecko" (hexadecimal): testdata/captures/*-everything.json,
 	// /k/multipart.
@@ -38,10 +48,12 @@ type Cookies struct {
 	// UnsetGrace is that age in seconds (Chrome: 120).
 	UnsetGrace int `json:"unset_grace,omitempty"`
 
-	// ThirdParties is where the cookies of other sites than the tab's go:
-	// "apart" (a jar of their own for each tab's site: Firefox), "marked"
-	// (only those with the attribute Partitioned have one: Chrome) or
-	// "blocked" (there is none: Safari).
+	// ThirdParties is where the cookies of other sites than the tab's go, if
+	// the user has set nothing: "open" (into the one jar: Chrome,
+	// testdata/captures/chromium-143-everything.json), "marked" (only those
+	// with the attribute Partitioned are kept, in a jar of their own for each
+	// tab's site: Debian's Chromium), "apart" (all are, there: Firefox) or
+	// "blocked" (none is: Safari).
 	ThirdParties string `json:"third_parties"`
 }
 
@@ -69,7 +81,7 @@ func (p *Pages) check() error {
 	if p.Cookies.UnsetGrace > 0 && p.Cookies.Unset != "lax" {
 		return faultf("pages.cookies.unset_grace", "goes with unset %q only", "lax")
 	}
-	if err := checkWord("pages.cookies.third_parties", p.Cookies.ThirdParties, "apart", "marked", "blocked"); err != nil {
+	if err := checkWord("pages.cookies.third_parties", p.Cookies.ThirdParties, "open", "apart", "marked", "blocked"); err != nil {
 		return err
 	}
 	if err := checkRange("pages.preflight.max_age", p.Preflight.MaxAge, 0, 86_400); err != nil {

@@ -24,6 +24,9 @@ type responseBody struct {
 	filling  *chunk // the reader reads into its free end
 	buffered int
 	first    chunk // the first one, if it is small; not for use twice
+
+	direct   []byte // the free end of the buffer whose owner reads the connection
+	directly bool   // the reader reads into that, not into a chunk
 }
 
 // bodyState is what a reader of a body gets.
@@ -72,27 +75,26 @@ func (k *chunk) free() {
 	}
 }
 
-// fill reads size bytes of DATA from src into b. Bytes that nobody wants any
-// more are read all the same, and given back to the connection's window.
-func (b *responseBody) fill(src *readBuffer, size int) error {
-	if b.left > 0 {
-		b.left -= int64(size)
-	}
+// fill reads size bytes of DATA from src into b, and returns how many it did
+// not get to. Bytes that nobody wants any more are read all the same, and given
+// back to the connection's window.
+func (b *responseBody) fill(src *readBuffer, size int) (left int, err error) {
 	for size > 0 {
 		room := b.reserve(size)
 		if room == nil {
-			b.s.c.giveBack(nil, size)
-			return src.discard(size)
+			left, err := src.discard(size)
+			b.s.c.giveBack(nil, size-left)
+			return left, err
 		}
 		n, err := src.Read(room)
 		if !b.commit(n) {
 			b.s.c.giveBack(nil, n)
 		}
 		if size -= n; err != nil {
-			return err
+			return size, err
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // reserve returns where the reader may put up to n bytes, or nil if the body is dropped.
@@ -101,6 +103,9 @@ func (b *responseBody) reserve(n int) []byte {
 	defer b.mu.Unlock()
 	if b.state != bodyOpen {
 		return nil
+	}
+	if b.directly = len(b.direct) > 0 && b.buffered == 0; b.directly {
+		return b.direct[:min(len(b.direct), n)]
 	}
 	k := b.tail
 	if k == nil || k.w == len(k.buf) {
@@ -127,6 +132,10 @@ func (b *responseBody) roomFor(n int) int {
 func (b *responseBody) commit(n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.directly {
+		b.direct = b.direct[n:]
+		return true
+	}
 	k := b.filling
 	b.filling = nil
 	if b.state != bodyOpen {
@@ -201,17 +210,44 @@ func (b *responseBody) readUntil(late *atomic.Bool, p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		}
 		n, err := b.take(p)
+		if n == 0 && err == nil {
+			n = b.await(p)
+			var more int
+			more, err = b.take(p[n:])
+			n += more
+		}
 		if n > 0 {
 			b.s.c.giveBack(b.s, n)
 		}
 		if err != nil {
-			token(b.s.wake) // a Read beside this one ends too
+			b.s.tell() // a Read beside this one ends too
 		}
 		if n > 0 || err != nil {
 			return n, err
 		}
-		<-b.s.wake
 	}
+}
+
+// await waits for news. If it is the caller who reads the connection for that,
+// what comes goes straight into p, and the number of bytes is returned.
+func (b *responseBody) await(p []byte) int {
+	s := b.s
+	if !s.c.takeTurn(s) {
+		s.waitNews(nil, nil)
+		return 0
+	}
+	b.lend(p)
+	s.c.readFor(s, func() { p = p[:len(p)-b.lend(nil)] })
+	return len(p)
+}
+
+// lend gives the reader p to read into, and returns how much of what it had
+// before is free.
+func (b *responseBody) lend(p []byte) (free int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	free, b.direct = len(b.direct), p
+	return free
 }
 
 // take copies out what there is. It returns neither bytes nor an error if
@@ -269,7 +305,7 @@ func (b *responseBody) Received() bool {
 // Close ends the response. If it is not complete, its stream is reset.
 func (b *responseBody) Close() error {
 	b.s.closeBody()
-	token(b.s.wake) // a Read that waits
+	b.s.tell() // a Read that waits
 	return nil
 }
 

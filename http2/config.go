@@ -72,6 +72,9 @@ type Request struct {
 	// cookies already split into crumbs if they are to be.
 	Fields []HeaderField
 
+	// Constant, if not nil, are fields behind those.
+	Constant *Constant
+
 	// HTTP is what Response.Request points to. Its Body, ContentLength,
 	// GetBody, Trailer and context (httptrace included) are used; its Header is not.
 	HTTP *http.Request
@@ -80,7 +83,8 @@ type Request struct {
 	Priority *Priority
 
 	// PriorityUpdate, if not empty, is the value of a PRIORITY_UPDATE frame
-	// (RFC 9218, section 7.1) sent behind HEADERS.
+	// (RFC 9218, section 7.1) sent behind HEADERS, once the server has
+	// announced SETTINGS_NO_RFC7540_PRIORITIES.
 	PriorityUpdate string
 
 	// EmptyData ends a request without a body by an empty DATA frame of its

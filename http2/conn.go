@@ -14,27 +14,29 @@ type ClientConn struct {
 	conn net.Conn
 	cfg  Config // constant after NewClientConn
 
-	reader reader // owned by readLoop
+	reader reader // owned by whoever's turn it is to read
 
 	lastRead atomic.Int64 // unix nanoseconds of the last successful read
 
 	// Lock order: mu, then wmu, then a body's mu. None is held during I/O,
 	// a blocking send or a callback.
 
-	wmu    sync.Mutex // guards out; held to encode and append, never to write to the socket
-	out    output
-	enc    *headerEncoder // its order of calls is the order on the wire
-	encMax int            // the server's MAX_FRAME_SIZE, for HEADERS
+	wmu         sync.Mutex // guards out; held to encode and append, never to write to the socket
+	out         output
+	enc         *headerEncoder // its order of calls is the order on the wire
+	encMax      int            // the server's MAX_FRAME_SIZE, for HEADERS
+	prioUpdates bool           // the server announced SETTINGS_NO_RFC7540_PRIORITIES
 
 	mu         sync.Mutex // guards the fields below
 	state      connState
+	doneClosed bool          // beside state, or the struct is of a larger class
 	finalErr   error         // first cause; set before closing is closed
 	closing    chan struct{} // closed on entering stateClosed
 	done       chan struct{} // closed when nothing of ours runs any more
-	busy       int           // goroutines of ours: the reader, uploads, writes of others
-	doneClosed bool
+	busy       int           // goroutines of ours, and the connection itself until it has ended
 
 	streams    map[uint32]*stream
+	recent     *stream // one of streams, the last that was looked for; or nil
 	nextID     uint32
 	gone       closedStreams
 	slots      slots
@@ -45,6 +47,7 @@ type ClientConn struct {
 	recv       recvWindow
 	uploads    int // streams whose body is being sent
 	sendQueue  sendQueue
+	turns      turns
 	goAway     *GoAwayError
 	ping       pinger
 
@@ -59,7 +62,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 		conn:       conn,
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
-		busy:       1,
+		busy:       2, // itself, and the first loop
 		streams:    make(map[uint32]*stream),
 		settingsIn: make(chan struct{}),
 		send:       defaultWindow,
@@ -78,6 +81,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 	c.enc = newHeaderEncoder(c.cfg.HPACK)
 	c.out.written.L = &c.wmu
 	c.reader.init(c)
+	c.turns.fixed = conn.SetReadDeadline(time.Time{}) != nil
 
 	c.startPings()
 	// The reader starts first: a server may wait for us to read before it
@@ -127,9 +131,10 @@ func (c *ClientConn) ExtendedConnect() (supported, known bool) {
 	return c.peer.extendedConnect, c.peer.received
 }
 
-// SetStateHook arranges for f to be called when the connection's state changes
-// or a slot may have become free: one call at a time, under no lock, from
-// whichever goroutine caused it. It must not block. nil removes it.
+// SetStateHook arranges for f to be called when the connection's state changes,
+// when slots become free where there were none, and when nothing is in flight
+// any more: one call at a time, under no lock, from whichever goroutine caused
+// it. It must not block. nil removes it.
 func (c *ClientConn) SetStateHook(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,59 +4,88 @@ import (
 	"io"
 )
 
+// A dataFrame is a DATA frame that is being read, possibly by several readers
+// in turn.
+type dataFrame struct {
+	begun bool
+	s     *stream // whose body gets it; nil if nobody's does
+	size  int     // payload left to read
+	pad   int     // padding left to read
+	fault error   // what is wrong with it; nothing of it is kept then
+}
+
+// bulkFrame is the DATA frame from which on the next one is read without
+// copying the part of it that would come along with its header.
+const bulkFrame = 4 << 10
+
 // handleData takes a DATA frame in: its payload goes from the connection
 // straight into the stream's buffer.
 func (c *ClientConn) handleData(h frameHeader) error {
+	d, src := &c.reader.data, &c.reader.frames.src
+	if !d.begun {
+		if err := c.beginData(h); err != nil {
+			return err
+		}
+	}
+	if d.s != nil && d.size > 0 {
+		var err error
+		if d.size, err = d.s.body.fill(src, d.size); err != nil {
+			return err
+		}
+		c.reader.wake(d.s)
+	}
+	var err error
+	if d.pad, err = src.discard(d.pad); err != nil {
+		return err
+	}
+	src.bulk = h.length >= bulkFrame && !h.has(flagEndStream)
+	fault := d.fault
+	if d.s != nil && h.has(flagEndStream) {
+		fault = c.endBody(d.s)
+	}
+	c.flushAside()
+	return fault
+}
+
+// beginData looks at what stands before the payload and finds out who gets it.
+func (c *ClientConn) beginData(h frameHeader) error {
 	if h.id == 0 {
 		return connErrorf(CodeProtocol, "DATA on stream 0")
 	}
-	src := &c.reader.frames.src
-	size, pad := int(h.length), 0
+	d := &c.reader.data
+	d.size = int(h.length)
 	if h.has(flagPadded) {
-		if size == 0 {
+		if d.size == 0 {
 			return connErrorf(CodeFrameSize, "padded DATA without a pad length")
 		}
-		b, err := src.ReadByte()
+		b, err := c.reader.frames.src.ReadByte()
 		if err != nil {
 			return err
 		}
-		if pad = int(b); pad >= size {
-			return connErrorf(CodeProtocol, "padding of %d in DATA of %d bytes", pad, size)
+		if d.pad = int(b); d.pad >= d.size {
+			return connErrorf(CodeProtocol, "padding of %d in DATA of %d bytes", d.pad, d.size)
 		}
-		size -= 1 + pad
+		d.size -= 1 + d.pad
 	}
-	if size > 0 {
+	if d.size > 0 {
 		c.reader.idleRun = 0
 	} else if !h.has(flagEndStream) {
 		if err := c.countIdle(); err != nil {
 			return err
 		}
 	}
-	s, fault := c.acceptData(h, size)
-	if isConnError(fault) {
-		return fault
+	d.s, d.fault = c.acceptData(h, d.size)
+	if isConnError(d.fault) {
+		return d.fault
 	}
-	if s == nil {
-		if err := src.discard(size + pad); err != nil {
-			return err
-		}
-		c.flushAside()
-		return fault
+	switch {
+	case d.s == nil:
+		d.size, d.pad = 0, d.size+d.pad
+	case d.s.body.left > 0:
+		d.s.body.left -= int64(d.size)
 	}
-	if err := s.body.fill(src, size); err != nil {
-		return err
-	}
-	if err := src.discard(pad); err != nil {
-		return err
-	}
-	if size > 0 {
-		c.reader.wake(s)
-	}
-	if h.has(flagEndStream) {
-		fault = c.endBody(s)
-	}
-	c.flushAside()
-	return fault
+	d.begun = true
+	return nil
 }
 
 // acceptData counts a DATA frame against both windows and returns the stream

@@ -3,7 +3,6 @@ package http2
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	xhttp2 "golang.org/x/net/http2"
 )
@@ -54,8 +53,11 @@ func (fr *frameReader) reset() {
 	fr.parser.AllowIllegalReads = true
 }
 
-// next reads a frame header.
+// next reads a frame header. An error of the connection takes none of it away.
 func (fr *frameReader) next() (frameHeader, error) {
+	if err := fr.src.need(frameHeaderLen); err != nil {
+		return frameHeader{}, err
+	}
 	h, err := fr.parser.ReadFrameHeader()
 	fr.header = h
 	fh := frameHeader{h.Length, byte(h.Type), byte(h.Flags), h.StreamID}
@@ -74,11 +76,15 @@ func isHTTP1(h frameHeader) bool {
 }
 
 // parse reads the payload of a frame that is not DATA. Its errors are a
-// *ConnError, a *StreamError or what the connection returned.
+// *ConnError, a *StreamError or what the connection returned, which takes
+// nothing of the payload away.
 func (fr *frameReader) parse(h frameHeader) (frame, error) {
 	f := frame{frameHeader: h}
 	if h.length < leastPayload(h) {
 		return f, connErrorf(CodeFrameSize, "frame of type %#x has %d bytes", h.typ, h.length)
+	}
+	if err := fr.src.need(int(h.length)); err != nil {
+		return f, err
 	}
 	if h.length > keptFrame {
 		defer fr.reset() // lets go of the buffer
@@ -145,18 +151,4 @@ func parseError(h frameHeader, err error) error {
 		return &StreamError{StreamID: h.id, Code: ErrCode(stream.Code), Err: fmt.Errorf("bad frame of type %#x", h.typ)}
 	}
 	return err
-}
-
-// source is the connection as its frameReader sees it: before it blocks it
-// wakes those who wait for what has been read, so that a response in one
-// record wakes its caller once.
-type source struct{ c *ClientConn }
-
-func (r source) Read(p []byte) (int, error) {
-	r.c.reader.wakeAll()
-	n, err := r.c.conn.Read(p)
-	if n > 0 {
-		r.c.lastRead.Store(time.Now().UnixNano())
-	}
-	return n, err
 }

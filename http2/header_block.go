@@ -11,6 +11,7 @@ import (
 type headerBlock struct {
 	dec    *hpack.Decoder
 	fields []hpack.HeaderField
+	names  []nameKey // of the last block, by position
 
 	limit   int // bytes of the decoded list
 	maxCont int

@@ -16,11 +16,11 @@ func (c *ClientConn) appendHeaders(s *stream, req *Request, prio Priority, hasPr
 	if !hasPrio {
 		p = nil
 	}
-	b := c.appendBlock(c.out.begin(), s.id, req.Fields, p, endStream)
+	b := c.appendBlock(c.out.begin(), s.id, req.Fields, req.more(), p, endStream)
 	if n := c.cfg.StreamWindowUpdate; n != 0 {
 		b = appendWindowUpdate(b, s.id, n)
 	}
-	if v := req.PriorityUpdate; v != "" {
+	if v := req.PriorityUpdate; v != "" && c.prioUpdates {
 		b = appendFrameHeader(b, 4+len(v), framePriorityUpdate, 0, 0)
 		b = binary.BigEndian.AppendUint32(b, s.id)
 		b = append(b, v...)
@@ -28,9 +28,9 @@ func (c *ClientConn) appendHeaders(s *stream, req *Request, prio Priority, hasPr
 	c.out.end(b)
 }
 
-// appendBlock encodes fields straight behind a frame header that is filled in
+// appendBlock encodes fields, and more, straight behind a frame header that is filled in
 // afterwards, and splits what is over the server's frame limit.
-func (c *ClientConn) appendBlock(b []byte, id uint32, fields []HeaderField, prio *Priority, endStream bool) []byte {
+func (c *ClientConn) appendBlock(b []byte, id uint32, fields, more []HeaderField, prio *Priority, endStream bool) []byte {
 	start := len(b)
 	var flags byte
 	if endStream {
@@ -46,7 +46,7 @@ func (c *ClientConn) appendBlock(b []byte, id uint32, fields []HeaderField, prio
 		b = binary.BigEndian.AppendUint32(b, dep)
 		b = append(b, byte(prio.Weight-1))
 	}
-	b = c.enc.append(b, fields)
+	b = c.enc.append(b, fields, more)
 	length := len(b) - start - frameHeaderLen
 	if length <= c.encMax {
 		appendFrameHeader(b[:start], length, frameHeaders, flags|flagEndHeaders, id)
@@ -75,7 +75,7 @@ func (c *ClientConn) appendTrailers(id uint32, trailer http.Header) {
 			fields = append(fields, HeaderField{strings.ToLower(name), v})
 		}
 	}
-	c.out.end(c.appendBlock(c.out.begin(), id, fields, nil, true))
+	c.out.end(c.appendBlock(c.out.begin(), id, fields, nil, nil, true))
 }
 
 // fieldListBytes is the size of a field list as RFC 9113, section 6.5.2 counts it.

@@ -25,7 +25,19 @@ type headerEncoder struct {
 	// (RFC 7541, section 4.2).
 	updatePending bool
 	lowest        uint32
+
+	// places are where the table had the fields of the last block, by position:
+	// most requests are like the one before. They are looked at before they are
+	// used, so it does not matter if they are out of date.
+	places []place
 }
+
+// A place is an entry's number in the dynamic table, or the negative of its
+// index in the static one; 0 is none.
+type place int64
+
+// maxPlaces bounds how many fields of a block are remembered.
+const maxPlaces = 64
 
 func newHeaderEncoder(policy HPACKPolicy) *headerEncoder {
 	policy.Rules = slices.Clone(policy.Rules)
@@ -58,8 +70,9 @@ func (e *headerEncoder) resize(n uint32) {
 	e.table.resize(n)
 }
 
-// append appends the block of fields to dst. It keeps their strings, no more.
-func (e *headerEncoder) append(dst []byte, fields []HeaderField) []byte {
+// append appends the block of fields and more to dst. It keeps their strings,
+// and nothing else.
+func (e *headerEncoder) append(dst []byte, fields, more []HeaderField) []byte {
 	if e.updatePending {
 		e.updatePending = false
 		if e.lowest < e.table.max {
@@ -67,24 +80,46 @@ func (e *headerEncoder) append(dst []byte, fields []HeaderField) []byte {
 		}
 		dst = appendInt(dst, 0x20, 5, uint64(e.table.max))
 	}
-	for _, f := range fields {
-		dst = e.appendField(dst, f)
+	dst = e.appendFields(dst, fields, 0)
+	return e.appendFields(dst, more, len(fields))
+}
+
+// appendFields appends fields, the first of which is the block's number at.
+func (e *headerEncoder) appendFields(dst []byte, fields []HeaderField, at int) []byte {
+	for i := range fields {
+		f := &fields[i]
+		i += at
+		if i < len(e.places) {
+			if index := e.table.lookAt(e.places[i], f); index != 0 {
+				dst = appendInt(dst, 0x80, 7, index)
+				continue
+			}
+		}
+		var found place
+		dst, found = e.appendField(dst, *f)
+		switch {
+		case i < len(e.places):
+			e.places[i] = found
+		case i < maxPlaces:
+			e.places = append(e.places, found)
+		}
 	}
 	return dst
 }
 
-func (e *headerEncoder) appendField(dst []byte, f HeaderField) []byte {
+// appendField writes f and returns where the next equal field can be found.
+func (e *headerEncoder) appendField(dst []byte, f HeaderField) ([]byte, place) {
 	as, notIndexed := e.representation(f)
 	nameHash, pairHash := e.table.hash(f)
 	// The dynamic table comes first, because most fields are in it: no field
 	// is in both, for what the static table has is not added.
 	dynamic := e.table.exact(f, pairHash)
 	if dynamic != 0 && !notIndexed {
-		return appendInt(dst, 0x80, 7, dynamic)
+		return appendInt(dst, 0x80, 7, dynamic), e.table.placeOf(dynamic)
 	}
 	exact, lowest, highest := lookupStatic(f)
 	if exact != 0 && !notIndexed {
-		return appendInt(dst, 0x80, 7, exact)
+		return appendInt(dst, 0x80, 7, exact), -place(exact)
 	}
 	if exact == 0 {
 		exact = dynamic
@@ -116,7 +151,7 @@ func (e *headerEncoder) appendField(dst []byte, f HeaderField) []byte {
 	if as == Incremental {
 		e.table.insert(f, nameHash, pairHash)
 	}
-	return dst
+	return dst, 0
 }
 
 // representation is the literal form of f, and whether it must be a literal

@@ -130,7 +130,7 @@ func TestEncoderEqualsBrowsers(t *testing.T) {
 				dec.SetMaxDynamicTableSize(defaultTableSize)
 			}
 			fields := decodeAll(t, dec, ev.block)
-			if got := enc.append(nil, fields); !bytes.Equal(got, ev.block) {
+			if got := enc.append(nil, fields, nil); !bytes.Equal(got, ev.block) {
 				t.Fatalf("%s, block %d:\n got %s\nwant %s\nfields %q", c.name, n, describeBlock(got), describeBlock(ev.block), fields)
 			}
 			blocks++
@@ -225,10 +225,10 @@ func TestEncoderTableSizeUpdates(t *testing.T) {
 		for _, n := range tt.sizes {
 			e.setPeerTableSize(n)
 		}
-		if got := describeBlock(e.append(nil, get)); got != tt.want {
+		if got := describeBlock(e.append(nil, get, nil)); got != tt.want {
 			t.Errorf("%s: first block %s, want %s", tt.name, got, tt.want)
 		}
-		if got := describeBlock(e.append(nil, get)); got != "[2] " {
+		if got := describeBlock(e.append(nil, get, nil)); got != "[2] " {
 			t.Errorf("%s: the second block repeats the update: %s", tt.name, got)
 		}
 	}
@@ -272,7 +272,7 @@ func TestEncoderRepresentations(t *testing.T) {
 	} {
 		e := newHeaderEncoder(tt.policy)
 		e.setPeerTableSize(tt.size)
-		if got := describeBlock(e.append(nil, tt.fields)); got != tt.want {
+		if got := describeBlock(e.append(nil, tt.fields, nil)); got != tt.want {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
 		}
 	}
@@ -291,7 +291,7 @@ func TestEncoderTableIsBounded(t *testing.T) {
 		if i == 1000 {
 			fields = append(fields, HeaderField{"huge", strings.Repeat("z", maxHeldTable)})
 		}
-		got := decodeAll(t, dec, e.append(nil, fields))
+		got := decodeAll(t, dec, e.append(nil, fields, nil))
 		if !slices.Equal(got, fields) {
 			t.Fatalf("block %d decodes to other fields", i)
 		}
@@ -316,7 +316,7 @@ func TestEncoderDoesNotAllocate(t *testing.T) {
 		i := 0
 		step := func() {
 			fields[5].Value = referers[i%len(referers)]
-			e.append(buf, fields)
+			e.append(buf, fields, nil)
 			i++
 		}
 		for range referers {
@@ -345,7 +345,7 @@ func BenchmarkEncoder(b *testing.B) {
 			e := newHeaderEncoder(c.policy())
 			buf := make([]byte, 0, 4096)
 			for i := 0; b.Loop(); i++ {
-				e.append(buf, blocks[i%len(blocks)])
+				e.append(buf, blocks[i%len(blocks)], nil)
 			}
 		})
 	}

@@ -79,7 +79,7 @@ func FuzzEncoder(f *testing.F) {
 				fields = append(fields, field)
 			}
 			got = nil
-			for _, part := range splitUpdates(enc.append(nil, fields)) {
+			for _, part := range splitUpdates(enc.append(nil, fields, nil)) {
 				for len(part) > 0 {
 					n := 1 + in.below(len(part))
 					if _, err := dec.Write(part[:n]); err != nil {

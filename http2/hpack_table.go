@@ -56,6 +56,24 @@ func (t *encoderTable) index(seq uint64) uint64 {
 	return firstDynamicIndex + (t.next - 1 - seq)
 }
 
+// placeOf is where the entry with this index is.
+func (t *encoderTable) placeOf(index uint64) place {
+	return place(firstDynamicIndex + t.next - 1 - index)
+}
+
+// lookAt returns the index of what is at p, if that is f, else 0.
+func (t *encoderTable) lookAt(p place, f *HeaderField) uint64 {
+	switch {
+	case p < 0 && *f == staticTable[-p-1]:
+		return uint64(-p)
+	case p > 0 && uint64(p) >= t.oldest:
+		if e := t.at(uint64(p)); e.name == f.Name && e.value == f.Value {
+			return t.index(uint64(p))
+		}
+	}
+	return 0
+}
+
 func (t *encoderTable) at(seq uint64) *tableEntry { return &t.ring[seq&uint64(len(t.ring)-1)] }
 
 // exact returns the lowest index of an entry equal to f, or 0.
@@ -137,10 +155,11 @@ func (t *encoderTable) link(seq uint64) {
 	e.olderPair, t.pairs[e.pairHash&mask] = t.pairs[e.pairHash&mask], seq
 }
 
-// grow doubles the ring and links the entries anew, oldest first.
+// grow doubles the ring, which begins with room for what one form of request
+// adds, as much as most connections that end up idle have seen, and links the entries anew, oldest first.
 func (t *encoderTable) grow() {
 	old := *t
-	n := max(32, 2*len(old.ring))
+	n := max(16, 2*len(old.ring))
 	t.ring, t.names, t.pairs = make([]tableEntry, n), make([]uint64, n), make([]uint64, n)
 	for seq := t.oldest; seq < t.next; seq++ {
 		*t.at(seq) = *old.at(seq)

@@ -72,6 +72,7 @@ func (c *ClientConn) enterDrainingLocked(goAway *GoAwayError) {
 		return
 	}
 	c.state = stateDraining
+	c.startLoopLocked()
 	c.slots.refuseAll()
 	c.hook.dirty = true
 }
@@ -84,6 +85,7 @@ func (c *ClientConn) enterClosedLocked(cause error, byUs bool) bool {
 	}
 	c.state, c.finalErr = stateClosed, cause
 	close(c.closing)
+	c.startLoopLocked() // someone has to see the end
 	c.slots.refuseAll()
 	c.ping.stop()
 	for _, s := range c.streams {

@@ -6,7 +6,7 @@ import (
 )
 
 // readBufferSize is what a connection with streams reads at once when it does
-// not know where the bytes go yet. Larger reads would copy DATA twice.
+// not know where the bytes go yet.
 const readBufferSize = 4 << 10
 
 // quietBufferSize is what one without streams waits with. It is all that an
@@ -16,75 +16,116 @@ const quietBufferSize = 512
 var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
 
 // A readBuffer is a buffered reader that lends its buffer to others while
-// nothing is expected.
+// nothing is expected. A read that fails takes no byte with it: whoever comes
+// next goes on where it stopped.
 type readBuffer struct {
 	src     io.Reader
 	isQuiet func() bool // no stream is open
 
-	unread []byte // in large or small
-	large  *[readBufferSize]byte
-	small  [quietBufferSize]byte
+	buf   []byte // small, large, or one for a frame that is larger than both
+	r, w  int    // buf[r:w] is unread
+	large *[readBufferSize]byte
+	small [quietBufferSize]byte
+
+	bulk bool // more DATA is expected: what lies behind a frame header has its own place
+}
+
+// buffered is how many bytes can be had without reading from the source.
+func (b *readBuffer) buffered() int { return b.w - b.r }
+
+// need reads until n bytes are buffered.
+func (b *readBuffer) need(n int) error {
+	for b.buffered() < n {
+		if err := b.fill(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Read implements io.Reader. It reads from the source once at most.
 func (b *readBuffer) Read(p []byte) (int, error) {
-	if len(b.unread) == 0 {
+	if b.buffered() == 0 {
 		if len(p) >= readBufferSize {
 			return b.src.Read(p)
 		}
-		if err := b.fill(); err != nil {
+		if err := b.fill(1); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(p, b.unread)
-	b.unread = b.unread[n:]
+	n := copy(p, b.buf[b.r:b.w])
+	b.r += n
 	return n, nil
 }
 
 // ReadByte implements io.ByteReader.
 func (b *readBuffer) ReadByte() (byte, error) {
-	for len(b.unread) == 0 {
-		if err := b.fill(); err != nil {
-			return 0, err
-		}
+	if err := b.need(1); err != nil {
+		return 0, err
 	}
-	c := b.unread[0]
-	b.unread = b.unread[1:]
+	c := b.buf[b.r]
+	b.r++
 	return c, nil
 }
 
-// discard skips n bytes.
-func (b *readBuffer) discard(n int) error {
+// discard skips n bytes, and returns how many it did not get to.
+func (b *readBuffer) discard(n int) (left int, err error) {
 	for n > 0 {
-		if len(b.unread) == 0 {
-			if err := b.fill(); err != nil {
-				return err
-			}
+		if err := b.need(1); err != nil {
+			return n, err
 		}
-		k := min(n, len(b.unread))
-		b.unread, n = b.unread[k:], n-k
+		k := min(n, b.buffered())
+		b.r, n = b.r+k, n-k
 	}
-	return nil
+	return 0, nil
 }
 
-// fill reads from the source into the empty buffer. Bytes that come with an
-// error count first: the error comes again.
-func (b *readBuffer) fill() error {
-	room := b.small[:]
-	if b.isQuiet() {
-		b.release()
-	} else {
-		if b.large == nil {
-			b.large = readBuffers.Get().(*[readBufferSize]byte)
-		}
-		room = b.large[:]
+// fill reads from the source once, behind what is unread, into a buffer with
+// room for n bytes in all. Bytes that come with an error count first: the
+// error comes again.
+func (b *readBuffer) fill(n int) error {
+	b.makeRoom(n)
+	room := b.buf[b.w:]
+	if b.bulk {
+		room = room[:min(len(room), n-b.buffered())]
 	}
-	n, err := b.src.Read(room)
-	b.unread = room[:n]
-	if n > 0 {
+	k, err := b.src.Read(room)
+	b.w += k
+	if k > 0 {
 		return nil
 	}
 	return err
+}
+
+// makeRoom chooses the buffer.
+func (b *readBuffer) makeRoom(n int) {
+	unread := b.buf[b.r:b.w]
+	switch {
+	case len(unread) == 0 && b.isQuiet() && n <= quietBufferSize:
+		b.release()
+		b.buf = b.small[:]
+	case len(unread) == 0 && n <= readBufferSize:
+		b.buf = b.enlarged()
+	case b.r+n <= len(b.buf):
+		return
+	case n <= len(b.buf):
+		copy(b.buf, unread)
+	case n <= readBufferSize:
+		b.buf = b.enlarged()
+		copy(b.buf, unread)
+	default:
+		own := make([]byte, n)
+		copy(own, unread)
+		b.buf = own
+	}
+	b.r, b.w = 0, len(unread)
+}
+
+func (b *readBuffer) enlarged() []byte {
+	if b.large == nil {
+		b.large = readBuffers.Get().(*[readBufferSize]byte)
+	}
+	return b.large[:]
 }
 
 // release gives the large buffer, which is empty, to whoever needs it.

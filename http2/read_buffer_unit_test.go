@@ -40,7 +40,7 @@ func TestReadBufferLendsItsBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = append(got, c)
-	if err := b.discard(700); err != nil {
+	if _, err := b.discard(700); err != nil {
 		t.Fatal(err)
 	}
 	got = append(got, data[len(got):len(got)+700]...)
@@ -51,7 +51,7 @@ func TestReadBufferLendsItsBuffer(t *testing.T) {
 	if _, err := b.ReadByte(); err != io.EOF {
 		t.Errorf("after the end: %v", err)
 	}
-	if err := b.discard(1); err != io.EOF {
+	if _, err := b.discard(1); err != io.EOF {
 		t.Errorf("after the end: %v", err)
 	}
 }

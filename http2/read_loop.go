@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
-// reader is what the read loop owns.
+// reader is owned by whoever's turn it is to read.
 type reader struct {
+	caller   *stream // who reads in the name of this one's caller; nil if a loop does
 	frames   *frameReader
+	header   frameHeader // of the frame that has begun
+	begun    bool
+	data     dataFrame // ... if it is DATA
 	block    headerBlock
 	wakes    []*stream // have news, not told yet
 	settings bool      // the server's preface has come
@@ -40,31 +44,49 @@ func (r *reader) wakeAll() {
 	r.wakes = r.wakes[:0]
 }
 
-// readLoop reads and handles frames until the connection ends.
+// readLoop reads and handles frames until the connection ends, or until all is
+// quiet and the next caller may as well do it.
 func (c *ClientConn) readLoop() {
 	defer c.leave()
 	for {
 		err := c.readFrame()
-		if err == nil {
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, errYield):
+			c.passTurn()
+			return
+		case c.passOver(err):
 			continue
 		}
-		var stream *StreamError
-		if errors.As(err, &stream) {
-			if c.resetByUs(stream) {
-				continue
-			}
-			err = &ConnError{Code: stream.Code, Err: stream.Err}
-		}
-		var bad *ConnError
-		if errors.As(err, &bad) {
-			c.reject(bad)
-		} else {
-			c.lost(err)
-		}
-		c.reader.wakeAll()
-		c.awaitShut()
+		c.enterEnding()
+		c.endReading(err)
 		return
 	}
+}
+
+// passOver handles an error that ends a stream alone.
+func (c *ClientConn) passOver(err error) bool {
+	var stream *StreamError
+	return errors.As(err, &stream) && c.resetByUs(stream)
+}
+
+// endReading is the last reader's work, after err: it ends the connection and
+// waits until nothing of it is left.
+func (c *ClientConn) endReading(err error) {
+	defer c.leave() // for NewClientConn
+	var stream *StreamError
+	if errors.As(err, &stream) {
+		err = &ConnError{Code: stream.Code, Err: stream.Err}
+	}
+	var bad *ConnError
+	if errors.As(err, &bad) {
+		c.reject(bad)
+	} else {
+		c.lost(err)
+	}
+	c.reader.wakeAll()
+	c.awaitShut()
 }
 
 // awaitShut waits until nobody writes and the socket is closed, which whoever
@@ -105,7 +127,10 @@ func (c *ClientConn) reject(err *ConnError) {
 		return
 	}
 	c.reader.wakeAll()
-	c.conn.SetReadDeadline(time.Now().Add(linger))
+	if c.conn.SetReadDeadline(time.Now().Add(linger)) != nil {
+		late := time.AfterFunc(linger, func() { c.closeSocket(true) })
+		defer late.Stop()
+	}
 	io.Copy(io.Discard, c.conn)
 	c.wmu.Lock()
 	c.out.shut = true
@@ -115,13 +140,38 @@ func (c *ClientConn) reject(err *ConnError) {
 	c.closeSocket(broken)
 }
 
-// readFrame reads and handles one frame.
+// readFrame reads and handles one frame. After errYield it can be called again,
+// by whoever's turn it is then, and goes on where it stopped.
 func (c *ClientConn) readFrame() error {
-	h, err := c.reader.frames.next()
+	r := &c.reader
+	if !r.begun {
+		if err := c.beginFrame(); err != nil {
+			return err
+		}
+	}
+	if r.header.typ == frameData {
+		err := c.handleData(r.header)
+		r.begun = err != nil && errors.Is(err, errYield)
+		return err
+	}
+	f, err := r.frames.parse(r.header)
+	if err != nil {
+		r.begun = errors.Is(err, errYield)
+		return err
+	}
+	r.begun = false
+	r.frames.src.bulk = false
+	return c.handleFrame(&f)
+}
+
+// beginFrame reads a frame's header.
+func (c *ClientConn) beginFrame() error {
+	r := &c.reader
+	h, err := r.frames.next()
 	if err != nil {
 		return err
 	}
-	if !c.reader.settings {
+	if !r.settings {
 		// The server's preface is SETTINGS (RFC 9113, section 3.4).
 		if h.typ != frameSettings || h.has(flagAck) && h.length == 0 {
 			if isHTTP1(h) {
@@ -129,19 +179,13 @@ func (c *ClientConn) readFrame() error {
 			}
 			return connErrorf(CodeProtocol, "first frame is of type %#x, not SETTINGS", h.typ)
 		}
-		c.reader.settings = true
+		r.settings = true
 	}
-	if err := c.reader.block.checkOrder(h); err != nil {
+	if err := r.block.checkOrder(h); err != nil {
 		return err
 	}
-	if h.typ == frameData {
-		return c.handleData(h)
-	}
-	f, err := c.reader.frames.parse(h)
-	if err != nil {
-		return err
-	}
-	return c.handleFrame(&f)
+	r.header, r.begun, r.data = h, true, dataFrame{}
+	return nil
 }
 
 func (c *ClientConn) handleFrame(f *frame) error {

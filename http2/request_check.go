@@ -40,12 +40,26 @@ func isFieldName(s string) bool {
 
 // isFieldValue reports whether s is a legal value (RFC 9113, section 8.2.1).
 func isFieldValue(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c == 0 || c == '\r' || c == '\n' {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		// Eight bytes at a time: the borrow of a byte below 0x0e shows in its
+		// top bit; it may pass on, so what looks bad is looked at again.
+		v := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		if (v-0x0e0e0e0e0e0e0e0e)&^v&0x8080808080808080 != 0 && hasBreak(s[i:i+8]) {
 			return false
 		}
 	}
-	return s == "" || !isSpace(s[0]) && !isSpace(s[len(s)-1])
+	return !hasBreak(s[i:]) && (s == "" || !isSpace(s[0]) && !isSpace(s[len(s)-1]))
+}
+
+func hasBreak(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c == 0 || c == '\r' || c == '\n' {
+			return true
+		}
+	}
+	return false
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
@@ -76,17 +90,7 @@ func (r *Request) inspect() (requestInfo, error) {
 	}
 	q := requestCheck{declared: -1}
 	for i := range r.Fields {
-		f := &r.Fields[i]
-		if !isFieldValue(f.Value) {
-			return requestInfo{}, fmt.Errorf("illegal value of field %q", f.Name)
-		}
-		var err error
-		if strings.HasPrefix(f.Name, ":") {
-			err = q.pseudo(f)
-		} else {
-			err = q.field(f)
-		}
-		if err != nil {
+		if err := q.add(&r.Fields[i]); err != nil {
 			return requestInfo{}, err
 		}
 	}
@@ -108,6 +112,17 @@ func (r *Request) inspect() (requestInfo, error) {
 		info.expect = max(0, r.ExpectContinue)
 	}
 	return info, nil
+}
+
+// add takes the next field.
+func (q *requestCheck) add(f *HeaderField) error {
+	switch {
+	case !isFieldValue(f.Value):
+		return fmt.Errorf("illegal value of field %q", f.Name)
+	case strings.HasPrefix(f.Name, ":"):
+		return q.pseudo(f)
+	}
+	return q.field(f)
 }
 
 // pseudo takes a pseudo-header field (RFC 9113, section 8.3.1).

@@ -73,7 +73,7 @@ func (c *ClientConn) handleResponse(s *stream, b *headerBlock) error {
 		return c.handleInformational(s, b, status, regular)
 	}
 	c.reader.resets = 0
-	h, length, err := buildHeader(regular)
+	h, length, err := b.buildHeader(regular)
 	if err != nil {
 		return malformed(s.id, "response: %w", err)
 	}
@@ -127,7 +127,7 @@ func (c *ClientConn) handleInformational(s *stream, b *headerBlock, status int, 
 		// RFC 9113, sections 8.1 and 8.6.
 		return malformed(s.id, "status %d, END_STREAM %v", status, b.endStream)
 	}
-	h, _, err := buildHeader(regular)
+	h, _, err := b.buildHeader(regular)
 	if err != nil {
 		return malformed(s.id, "informational response: %w", err)
 	}
@@ -153,7 +153,7 @@ func (c *ClientConn) handleTrailers(s *stream, b *headerBlock) error {
 			return malformed(s.id, "pseudo-header field %q in trailers", f.Name)
 		}
 	}
-	h, _, err := buildHeader(b.fields)
+	h, _, err := b.buildHeader(b.fields)
 	if err != nil {
 		return malformed(s.id, "trailers: %w", err)
 	}
@@ -181,16 +181,16 @@ func splitStatus(fields []hpack.HeaderField) (status int, regular []hpack.Header
 
 // buildHeader checks fields and makes a header map of them, its values in one
 // array. length is the content-length, -1 if there is none.
-func buildHeader(fields []hpack.HeaderField) (h http.Header, length int64, err error) {
+func (b *headerBlock) buildHeader(fields []hpack.HeaderField) (h http.Header, length int64, err error) {
 	h = make(http.Header, len(fields))
 	values := make([]string, len(fields))
 	length = -1
 	for i := range fields {
 		f := &fields[i]
-		if !isFieldName(f.Name) || !isFieldValue(f.Value) || isConnectionField(f.Name) {
+		key := b.keyOf(i, f.Name)
+		if key == "" || !isFieldValue(f.Value) {
 			return nil, 0, errors.New("illegal field " + strconv.Quote(f.Name))
 		}
-		key := canonicalKey(f.Name)
 		if key == "Content-Length" {
 			n, err := parseLength(f.Value)
 			if err != nil || length >= 0 && n != length {
@@ -211,15 +211,41 @@ func buildHeader(fields []hpack.HeaderField) (h http.Header, length int64, err e
 	return h, length, nil
 }
 
-// canonicalKey is http.CanonicalHeaderKey without an allocation for names that
-// responses commonly have and net/textproto does not know.
-func canonicalKey(name string) string {
-	if k, ok := commonKeys[name]; ok {
-		return k
+// A nameKey is a field name and its http.Header key.
+type nameKey struct{ name, key string }
+
+// Bounds of the names of the last block that are remembered.
+const (
+	maxNames      = 24
+	maxNameLength = 64
+)
+
+// keyOf is the http.Header key of a block's i-th field, "" if the name is not
+// legal. A server mostly sends the fields that it sent before.
+func (b *headerBlock) keyOf(i int, name string) string {
+	if i < len(b.names) && b.names[i].name == name {
+		return b.names[i].key
 	}
-	return textproto.CanonicalMIMEHeaderKey(name)
+	key, known := commonKeys[name]
+	if !known {
+		if !isFieldName(name) || isConnectionField(name) {
+			return ""
+		}
+		key = textproto.CanonicalMIMEHeaderKey(name)
+	}
+	switch {
+	case len(name) > maxNameLength:
+	case i < len(b.names):
+		b.names[i] = nameKey{name, key}
+	case i == len(b.names) && i < maxNames:
+		b.names = append(b.names, nameKey{name, key})
+	}
+	return key
 }
 
+// commonKeys are the http.Header keys of names that responses commonly have,
+// which need no check and, though net/textproto does not know them all, no
+// allocation.
 var commonKeys = func() map[string]string {
 	m := make(map[string]string)
 	for _, k := range []string{

@@ -38,6 +38,7 @@ func (c *ClientConn) start(req *Request) (*stream, error) {
 		c.forfeit()
 		return nil, req.refuse(err)
 	}
+	c.lookAhead(&info)
 	ctx := req.HTTP.Context()
 	if err := c.awaitSettings(ctx, req, &info); err != nil {
 		c.forfeit()
@@ -101,6 +102,7 @@ func (c *ClientConn) awaitFirstSettings(ctx context.Context, atMost time.Duratio
 		defer t.Stop()
 		timeout = t.C
 	}
+	c.needFrames()
 	select {
 	case <-c.settingsIn:
 	case <-timeout:
@@ -122,7 +124,7 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 		c.unlock()
 		return ErrConnClosed
 	}
-	if have := fieldListBytes(req.Fields); have > c.peer.maxHeaderList {
+	if have := req.fieldBytes(); have > c.peer.maxHeaderList {
 		c.slots.release()
 		c.hook.dirty = true
 		limit := c.peer.maxHeaderList
@@ -189,6 +191,11 @@ func (c *ClientConn) addStreamLocked(s *stream) {
 	if c.cfg.Receive.MaxDelay != 0 {
 		s.recv.last = time.Now()
 	}
+	if len(c.streams) == 0 {
+		c.turns.alone++
+	} else {
+		c.turns.alone = 0
+	}
 	c.streams[s.id] = s
 }
 
@@ -219,19 +226,18 @@ func (s *stream) await() (*http.Response, error) {
 	}
 	done := s.ctx.Done()
 	for {
-		select {
-		case <-s.wake:
-			if s.ctx.Err() != nil {
-				return nil, s.canceled() // it came first, whatever came with it
-			}
-			if resp, err := s.take(trace); resp != nil || err != nil {
-				return resp, err
-			}
-		case <-held:
+		if held == nil && s.c.takeTurn(s) {
+			s.c.readFor(s, func() {})
+		} else if s.waitNews(held, done) {
 			held = nil
 			s.releaseBody()
-		case <-done:
-			return nil, s.canceled()
+			continue
+		}
+		if s.ctx.Err() != nil {
+			return nil, s.canceled() // it came first, whatever came with it
+		}
+		if resp, err := s.take(trace); resp != nil || err != nil {
+			return resp, err
 		}
 	}
 }
@@ -274,22 +280,19 @@ func (s *stream) take(trace *httptrace.ClientTrace) (*http.Response, error) {
 	}
 	s.traceFirstByte(trace)
 	if running && s.ctx.Done() != nil {
-		s.watchContext()
+		c.mu.Lock()
+		s.watchContextLocked()
+		c.mu.Unlock()
 	}
 	return &s.resp, nil
 }
 
-// watchContext lets the context reset s from now on, when nobody may be
-// waiting in our code.
-func (s *stream) watchContext() {
-	stop := context.AfterFunc(s.ctx, func() { s.canceled() })
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	if s.state == streamClosed {
-		stop()
-		return
+// watchContextLocked lets the context reset s from now on, when nobody may be
+// waiting in our code, or only for the connection.
+func (s *stream) watchContextLocked() {
+	if s.stopCtx == nil && s.state != streamClosed {
+		s.stopCtx = context.AfterFunc(s.ctx, func() { s.canceled() })
 	}
-	s.stopCtx = stop
 }
 
 func (s *stream) traceInformational(trace *httptrace.ClientTrace, info informational) error {

@@ -27,6 +27,9 @@ const (
 	unknownStreamLimit = 100
 )
 
+// Settled is closed when the server's first SETTINGS have been applied.
+func (c *ClientConn) Settled() <-chan struct{} { return c.settingsIn }
+
 // peerSettings are the server's. Guarded by ClientConn.mu.
 type peerSettings struct {
 	received        bool
@@ -99,8 +102,11 @@ func (c *ClientConn) handleSettings(list []Setting) error {
 
 	c.wmu.Lock()
 	for _, s := range list {
-		if s.ID == settingHeaderTableSize {
+		switch s.ID {
+		case settingHeaderTableSize:
 			c.enc.setPeerTableSize(s.Value)
+		case settingNoPriorities:
+			c.prioUpdates = s.Value == 1
 		}
 	}
 	c.encMax = p.maxFrame

@@ -115,6 +115,7 @@ func (c *ClientConn) acquireSlot(ctx context.Context) error {
 	}
 	w := &waiter{ready: make(chan struct{})}
 	c.slots.waiters = append(c.slots.waiters, w)
+	c.startLoopLocked()
 	c.mu.Unlock()
 
 	select {

@@ -74,7 +74,11 @@ func (s *stream) wakeSender() {
 // findStreamLocked returns the stream of a frame, or nil and what the frame is
 // worth: a connection error on an idle stream, else nothing.
 func (c *ClientConn) findStreamLocked(id uint32) (*stream, error) {
+	if s := c.recent; s != nil && s.id == id {
+		return s, nil
+	}
 	if s := c.streams[id]; s != nil {
+		c.recent = s
 		return s, nil
 	}
 	// Streams that we have not opened are idle; the server can open none
@@ -115,7 +119,7 @@ func (c *ClientConn) failStreamHowLocked(s *stream, err error, drop bool, how cl
 	s.err = err
 	c.closeStreamLocked(s, how)
 	c.consumedLocked(nil, s.body.fail(err, drop))
-	token(s.wake)
+	s.tell()
 }
 
 // isQuiet reports whether no stream is open.
@@ -129,10 +133,16 @@ func (c *ClientConn) isQuiet() bool {
 func (c *ClientConn) closeStreamLocked(s *stream, how closedBy) {
 	s.state = streamClosed
 	delete(c.streams, s.id)
+	if c.recent == s {
+		c.recent = nil
+	}
+	c.turns.served = true
 	c.gone.add(s.id, how)
 	c.priorities.remove(s.id)
+	if c.slots.free() == 0 || c.slots.active+c.slots.reserved == 1 {
+		c.hook.dirty = true // others may wait for the slot, or for the last stream to end
+	}
 	c.slots.release()
-	c.hook.dirty = true
 	if s.stopCtx != nil {
 		s.stopCtx()
 	}

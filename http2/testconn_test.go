@@ -222,13 +222,20 @@ func (tc *testConn) accountSent(f *scriptFrame) {
 func (tc *testConn) serverWrites(b []byte) {
 	tc.t.Helper()
 	tc.server.Write(b) // fails when the client has closed; the script will see that
+	tc.settle()
+}
+
+// settle lets the client do all it can, as if lingerTurn had passed.
+func (tc *testConn) settle() {
+	synctest.Wait()
+	tc.conn.needFrames()
 	synctest.Wait()
 }
 
 // serverCloses ends the server's direction (FIN).
 func (tc *testConn) serverCloses() {
 	tc.server.out.update(func() { tc.server.out.eof = true })
-	synctest.Wait()
+	tc.settle()
 }
 
 // serverResets breaks the connection (RST).
@@ -236,7 +243,7 @@ func (tc *testConn) serverResets() {
 	for _, p := range []*memPipe{tc.server.out, tc.server.in} {
 		p.update(func() { p.err = syscall.ECONNRESET })
 	}
-	synctest.Wait()
+	tc.settle()
 }
 
 // serverStopsReading lets the client's writes block once n more bytes are

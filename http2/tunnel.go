@@ -53,7 +53,7 @@ func (t *tunnelBody) SetReadDeadline(d time.Time) error {
 
 func (t *tunnelBody) expireLocked() {
 	t.late.Store(true)
-	token(t.s.wake)
+	t.s.tell()
 }
 
 // Write sends p, waiting for flow control.

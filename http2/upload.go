@@ -199,6 +199,7 @@ func (s *stream) sendData(p []byte, end bool) error {
 		}
 		n := c.takeSendLocked(s, len(p))
 		if n == 0 && len(p) > 0 {
+			c.startLoopLocked() // nobody else may wait for the window
 			c.mu.Unlock()
 			<-s.sendWake
 			continue

@@ -114,8 +114,17 @@ func TestRequestPriority(t *testing.T) {
 func TestPriorityUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tc := newTestConn(t, Config{})
-		tc.roundTrip("GET", "/", func(r *Request) { r.PriorityUpdate = "u=0, i" })
+		update := func(r *Request) { r.PriorityUpdate = "u=0, i" }
+		tc.roundTrip("GET", "/", update)
 		tc.wantFrame("request", "HEADERS 1 END_STREAM")
-		tc.wantFrame("RFC 9218, section 7.1", `PRIORITY_UPDATE prioritized=1 "u=0, i"`)
+		tc.wantIdle("the server has not said that it looks at them")
+		tc.serverSends("SETTINGS 9=1")
+		tc.wantFrame("settings", "SETTINGS ACK")
+		tc.roundTrip("GET", "/", update)
+		tc.wantFrame("request", "HEADERS 3 END_STREAM")
+		tc.wantFrame("RFC 9218, section 7.1", `PRIORITY_UPDATE prioritized=3 "u=0, i"`)
+		tc.roundTrip("GET", "/")
+		tc.wantFrame("request", "HEADERS 5 END_STREAM")
+		tc.wantIdle("none was asked for")
 	})
 }

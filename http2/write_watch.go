@@ -8,10 +8,13 @@ import (
 // writeWatch notices a write that blocks too long. One timer a connection,
 // armed only while there is something to watch, and not per write.
 type writeWatch struct {
-	timer *time.Timer
-	armed bool
-	since time.Time // start of the running write; zero if none
-	ctx   context.Context
+	timer   *time.Timer
+	armed   bool
+	writing bool
+	write   uint64          // number of the running write, or of the last one
+	seen    uint64          // ... of the one that the last tick found running
+	since   time.Time       // when that was
+	ctx     context.Context // of the request in whose name it runs
 }
 
 // watchTick is how often a running write is looked at: what bounds the return
@@ -19,7 +22,8 @@ type writeWatch struct {
 const watchTick = 50 * time.Millisecond
 
 func (w *writeWatch) beginLocked(c *ClientConn, ctx context.Context) {
-	w.since, w.ctx = time.Now(), ctx
+	w.writing, w.ctx = true, ctx
+	w.write++
 	if w.armed {
 		return
 	}
@@ -31,7 +35,16 @@ func (w *writeWatch) beginLocked(c *ClientConn, ctx context.Context) {
 	}
 }
 
-func (w *writeWatch) endLocked() { w.since, w.ctx = time.Time{}, nil }
+func (w *writeWatch) endLocked() { w.writing, w.ctx = false, nil }
+
+// stuckLocked is how long the running write is known to have lasted.
+func (w *writeWatch) stuckLocked() time.Duration {
+	if w.seen != w.write {
+		w.seen, w.since = w.write, time.Now()
+		return 0
+	}
+	return time.Since(w.since)
+}
 
 // checkWrite runs on the watch's timer. A write that blocks means a server
 // that does not read: the connection is given up when that has lasted too
@@ -39,15 +52,15 @@ func (w *writeWatch) endLocked() { w.since, w.ctx = time.Time{}, nil }
 func (c *ClientConn) checkWrite() {
 	c.wmu.Lock()
 	w := &c.out.watch
-	if w.since.IsZero() {
+	if !w.writing {
 		w.armed = false
 		c.wmu.Unlock()
 		return
 	}
-	stuck := time.Since(w.since)
+	stuck := w.stuckLocked()
 	if c.out.closed {
 		// Its write deadline should have ended it by now; not all have one.
-		force := stuck > 2*farewell
+		force := stuck >= farewell
 		if force {
 			w.armed = false
 		} else {

@@ -137,7 +137,7 @@ func TestRecords(t *testing.T) {
 			Ping: PingPolicy{AfterSilence: 10 * time.Second, Timeout: time.Hour},
 		})
 		wantRecords(t, "all of the preface is one record", conn.take(), "preface+SETTINGS 0+WINDOW_UPDATE 0")
-		conn.in <- appendFrameHeader(nil, 0, frameSettings, 0, 0)
+		conn.in <- append(appendFrameHeader(nil, 6, frameSettings, 0, 0), 0, 9, 0, 0, 0, 1)
 		wantRecords(t, "the acknowledgement is alone", conn.take(), "SETTINGS 0")
 
 		ctx, cancel := context.WithCancel(t.Context())

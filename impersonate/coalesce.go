@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/guise-http/guise/fingerprints"
+	"github.com/guise-http/guise/internal/connpool"
 )
 
 // A connKey says which requests may share a connection.
@@ -18,24 +19,52 @@ type connKey struct {
 	proxy     string // URL with credentials; "" = direct
 	identity  uint32 // of the route
 	partition string // by top-level site
-	anonymous bool   // no credentials
-	websocket bool   // a connection of its own protocol offer
+	privacy   privacy
+	websocket bool // a connection of its own protocol offer
 }
+
+// privacy is what a connection's requests may show of who is asking.
+type privacy uint8
+
+const (
+	credentialed privacy = iota
+	withheld             // a third party's cookies are not sent
+	anonymous            // no credentials at all
+)
+
+func (p privacy) String() string { return [...]string{"", "withheld", "anonymous"}[p] }
 
 // habits are a profile's rules for sharing connections.
 type habits struct {
 	anonymousApart bool // requests without credentials have their own
+	anonymousJoins bool // ... where their host has no other connection
+	sites          bool // partitions by top-level site
 	frames         bool // partitions by whether the frame is cross-site, too
 	coalesce       bool // a connection may serve other hosts
+	connectsFirst  bool // ... once they were connected to
 }
 
 func newHabits(p *fingerprints.Profile) habits {
 	c := &p.Connections
 	return habits{
 		anonymousApart: c.AnonymousApart,
+		anonymousJoins: c.AnonymousJoins,
+		sites:          c.Partition != "none",
 		frames:         c.Partition == "frame",
-		coalesce:       c.Coalesce == "address",
+		coalesce:       c.Coalesce != "never",
+		connectsFirst:  c.Coalesce == "connected",
 	}
+}
+
+// privacy is the class of c's connection.
+func (h habits) privacy(c *call) privacy {
+	switch {
+	case c.info.Anonymous && (h.anonymousApart || h.anonymousJoins):
+		return anonymous
+	case c.info.Withheld && h.anonymousApart:
+		return withheld
+	}
+	return credentialed
 }
 
 // setKey decides which connections may serve the call.
@@ -49,7 +78,7 @@ func (c *call) setKey(websocket bool) error {
 		proxy:     r.proxy,
 		identity:  r.identity,
 		partition: t.habits.partition(c),
-		anonymous: c.info.Anonymous && t.habits.anonymousApart,
+		privacy:   t.habits.privacy(c),
 		websocket: websocket,
 	}
 	if f := t.opts.ProxyFunc; f != nil {
@@ -90,8 +119,10 @@ func (k *connKey) behindProxy(p *fingerprints.Proxy) {
 // owners remembers which connections may serve which hosts, so that a host
 // is resolved for coalescing once and not for each request.
 type owners struct {
-	mu    sync.Mutex // guards hosts
-	hosts map[connKey]owner
+	mu    sync.Mutex // guards the fields below
+	hosts connpool.Table[connKey, owner]
+
+	recent connKey // the last one that was found, with a connection of its own
 }
 
 // An owner says where the requests of a key go. It does not keep a connection
@@ -107,48 +138,110 @@ const maxOwners = 4096
 func (o *owners) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hosts = nil
+	o.hosts, o.recent = connpool.Table[connKey, owner]{}, connKey{}
 }
 
 func (o *owners) get(key connKey) (owner, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	found, ok := o.hosts[key]
+	if key == o.recent {
+		return owner{}, true
+	}
+	found, ok := o.hosts.Get(key)
+	if ok && !found.shared {
+		o.recent = key
+	}
 	return found, ok
 }
 
 func (o *owners) set(key connKey, to owner) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.hosts == nil || len(o.hosts) >= maxOwners {
-		o.hosts = make(map[connKey]owner)
+	if o.recent == key {
+		o.recent = connKey{}
 	}
-	o.hosts[key] = to
+	if o.hosts.Len() >= maxOwners {
+		o.hosts = connpool.Table[connKey, owner]{}
+	}
+	o.hosts.Set(key, to)
 }
 
 func (o *owners) drop(key connKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.hosts, key)
+	if o.recent == key {
+		o.recent = connKey{}
+	}
+	o.hosts.Delete(key)
 }
 
-// coalesced returns a connection of another host, with a slot reserved, that
-// may serve c; nil if c needs one of its own.
-func (t *Transport) coalesced(c *call) *clientConn {
+// existing returns a connection that serves c without being made for it, with a
+// slot reserved: of another host, or of requests to its own that have another
+// privacy. nil means that c needs one of its own key.
+func (t *Transport) existing(ctx context.Context, key connKey) *clientConn {
 	// Behind a proxy the address is the proxy's to know.
-	if !t.habits.coalesce || c.key.scheme != "https" || c.key.proxy != "" || c.key.websocket {
+	if !t.habits.coalesce || key.scheme != "https" || key.proxy != "" || key.websocket {
 		return nil
 	}
-	if known, ok := t.owners.get(c.key); ok {
+	if known, ok := t.owners.get(key); ok {
 		if !known.shared {
 			return nil
 		}
-		if cc := known.conn.Value(); cc != nil && t.take(c.ctx, cc) {
+		if cc := known.conn.Value(); cc != nil && t.take(ctx, cc) {
 			return cc
 		}
-		t.owners.drop(c.key)
+		t.owners.drop(key)
+		return t.findOwner(ctx, key)
 	}
-	return t.findOwner(c.ctx, c.key)
+	if cc := t.joined(ctx, key); cc != nil {
+		return cc
+	}
+	if t.habits.connectsFirst {
+		return nil
+	}
+	return t.findOwner(ctx, key)
+}
+
+// joined returns the connection on which key's host gets its requests with
+// credentials, if key is for those without, or the other way round, where the
+// browser does not mind.
+func (t *Transport) joined(ctx context.Context, key connKey) *clientConn {
+	if !t.habits.anonymousJoins {
+		return nil
+	}
+	other := key
+	other.privacy = map[privacy]privacy{credentialed: anonymous, anonymous: credentialed}[key.privacy]
+	known, ok := t.owners.get(other)
+	if !ok {
+		return nil
+	}
+	cc := known.conn.Value()
+	if !known.shared {
+		cc, _ = t.pool.Find(func(k connKey, cc *clientConn) bool { return k == other && cc.shared })
+	} else if cc != nil && !t.take(ctx, cc) {
+		cc = nil
+	}
+	if cc != nil {
+		t.owners.set(key, owner{conn: weak.Make(cc), shared: true})
+	}
+	return cc
+}
+
+// settle is called with a new connection, and a slot of it, that was made for
+// key. Where the browser only now finds out that another could have served, it
+// closes the new one and goes to that.
+func (t *Transport) settle(ctx context.Context, key connKey, cc *clientConn) *clientConn {
+	if !t.habits.connectsFirst || key.scheme != "https" || key.proxy != "" || key.websocket || !cc.shared {
+		t.owners.set(key, owner{})
+		return cc
+	}
+	other := t.findOwner(ctx, key)
+	if other == nil {
+		t.owners.set(key, owner{})
+		return cc
+	}
+	t.retire(cc)
+	return other
 }
 
 // take reserves a slot of cc, in turn with the requests of its own key.

@@ -24,6 +24,8 @@ func TestPartitions(t *testing.T) {
 		"page":          {Dest: fingerprints.Image, Document: top, TopLevel: "example.com"},
 		"anonymous":     {Dest: fingerprints.Empty, Document: top, TopLevel: "example.com", Anonymous: true},
 		"other tab":     {Dest: fingerprints.Image, Document: frame, TopLevel: "other.net"},
+		"withheld":      {Dest: fingerprints.Image, Document: top, TopLevel: "example.com", Withheld: true},
+		"foreign":       {Dest: fingerprints.Image, Document: frame, TopLevel: "example.com", Foreign: true},
 		"in the frame":  {Dest: fingerprints.Image, Document: frame, TopLevel: "example.com"},
 		"no credential": {Dest: fingerprints.Empty, Anonymous: true, TopLevel: "example.com"},
 	}
@@ -34,7 +36,13 @@ func TestPartitions(t *testing.T) {
 		{"chrome", "typed", "page", true},
 		{"firefox", "typed", "page", true},
 		{"chrome", "page", "anonymous", false},
-		{"firefox", "page", "anonymous", true},
+		{"firefox", "page", "anonymous", false}, // until it has a page's connection to join: TestAnonymousJoins
+		{"chrome", "page", "withheld", false},
+		{"chrome", "withheld", "anonymous", false},
+		{"firefox", "page", "withheld", true},
+		{"chromium-143", "typed", "other tab", true}, // testdata/captures/chromium-143-everything.json
+		{"chromium-143", "page", "anonymous", false},
+		{"firefox", "page", "foreign", false},
 		{"chrome", "page", "other tab", false},
 		{"firefox", "page", "other tab", false},
 		{"chrome", "page", "in the frame", false},
@@ -63,7 +71,8 @@ func TestCoalescing(t *testing.T) {
 		proxy, elsewhere       bool
 		dials                  uint64
 	}{
-		{browser: "firefox", first: "www.example.com", second: "img.example.com", dials: 1},
+		// It connects, sees that it need not have, and closes: firefox-153-everything, connection 19.
+		{browser: "firefox", first: "www.example.com", second: "img.example.com", dials: 2},
 		{browser: "chrome", first: "www.example.com", second: "img.example.com", dials: 1},
 		{browser: "safari", first: "www.example.com", second: "img.example.com", dials: 2},
 		{browser: "chrome", first: "www.example.com", second: "img.example.com", proxy: true, dials: 2},

@@ -17,23 +17,6 @@ const (
 // dial makes a connection for key. It is the pool's Dial.
 func (t *Transport) dial(ctx context.Context, key connKey) (*clientConn, error) {
 	t.count.dials.Add(1)
-	cc, err := t.dialOnce(ctx, key)
-	if isAgain(err) && ctx.Err() == nil {
-		// The handshake has learned something of the server: a session that it
-		// does not take, a compressed chain that we cannot read.
-		cc, err = t.dialOnce(ctx, key)
-	}
-	return cc, err
-}
-
-// isAgain reports whether a TLS handshake failed in a way that another one on
-// a new connection will not.
-func isAgain(err error) bool {
-	var h *HandshakeError
-	return errors.As(err, &h) && h.Again()
-}
-
-func (t *Transport) dialOnce(ctx context.Context, key connKey) (*clientConn, error) {
 	cc := &clientConn{key: key}
 	nc, err := t.dialPath(ctx, key, cc)
 	if err != nil {
@@ -110,11 +93,7 @@ func (t *Transport) secure(ctx context.Context, nc net.Conn, key connKey) (*tlsC
 // offer does not matter (testdata/captures/chromium-156.json: the WebSocket's connection
 // resumes the page's session).
 func (k connKey) ticketKey() string {
-	anonymous := ""
-	if k.anonymous {
-		anonymous = "anonymous"
-	}
-	return strconv.FormatUint(uint64(k.identity), 10) + "|" + k.proxy + "|" + anonymous + "|" + k.partition + "|" +
+	return strconv.FormatUint(uint64(k.identity), 10) + "|" + k.proxy + "|" + k.privacy.String() + "|" + k.partition + "|" +
 		k.host + ":" + k.port
 }
 

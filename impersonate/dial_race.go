@@ -19,6 +19,10 @@ const (
 	// (RFC 8305, section 3).
 	resolutionDelay = 50 * time.Millisecond
 
+	// togetherDelay is how long the system may take for both families before
+	// they are asked for apart.
+	togetherDelay = 300 * time.Millisecond
+
 	// maxAddresses bounds how many addresses of one name are tried.
 	maxAddresses = 32
 )
@@ -84,7 +88,7 @@ func (t *Transport) dialProxyHost(ctx context.Context, p *proxy) (net.Conn, erro
 	if t.opts.DialContext != nil {
 		return t.dialAddr(ctx, net.JoinHostPort(p.host, p.port))
 	}
-	addrs, err := t.lookupWith(ctx, net.DefaultResolver.LookupNetIP, p.host)
+	addrs, err := t.lookupWith(ctx, lookupSystem, p.host)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +102,7 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	var nc net.Conn
 	var err error
 	if t.opts.DialContext != nil {
-		nc, err = t.opts.DialContext(ctx, "tcp", addr)
+		nc, err = t.dialForeign(ctx, addr)
 	} else {
 		nc, err = dialer(&t.profile.Connections.Keepalive).DialContext(untraced{ctx}, "tcp", addr)
 	}
@@ -113,26 +117,28 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	return nc, err
 }
 
-// A lookupIP asks a resolver; network is "ip4" or "ip6".
+// A lookupIP asks a resolver; network is "ip4", "ip6" or, if that is not an
+// option's, "ip".
 type lookupIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
 // lookup resolves a server's host.
 func (t *Transport) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	if t.opts.LookupNetIP != nil {
-		return t.lookupWith(ctx, t.opts.LookupNetIP, host)
+	if ask := t.opts.LookupNetIP; ask != nil {
+		return t.lookupWith(ctx, func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return lookupBoth(ctx, ask, host)
+		}, host)
 	}
-	return t.lookupWith(ctx, net.DefaultResolver.LookupNetIP, host)
+	return t.lookupWith(ctx, lookupSystem, host)
 }
 
-// lookupWith resolves a host. Both families are asked at once; who comes first
-// does not wait long for the other.
-func (t *Transport) lookupWith(ctx context.Context, ask lookupIP, host string) ([]netip.Addr, error) {
+// lookupWith resolves a host that is no address itself.
+func (t *Transport) lookupWith(ctx context.Context, ask func(ctx context.Context, host string) ([]netip.Addr, error), host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
 	}
 	trace := tracerOf(ctx)
 	trace.dnsStart(host)
-	addrs, err := lookupBoth(ctx, ask, host)
+	addrs, err := ask(untraced{ctx}, host)
 	trace.dnsDone(addrs, err)
 	return addrs, err
 }
@@ -142,8 +148,35 @@ type lookupResult struct {
 	err   error
 }
 
+func lookupSystem(ctx context.Context, host string) ([]netip.Addr, error) {
+	return lookupTogether(ctx, net.DefaultResolver.LookupNetIP, host)
+}
+
+// lookupTogether asks a resolver that heeds its context. One question for both
+// families takes a third of the goroutines that two take, but its answer waits
+// for the slower family: it has a moment to come, and then they are asked for apart.
+func lookupTogether(ctx context.Context, ask lookupIP, host string) ([]netip.Addr, error) {
+	short, cancel := context.WithTimeout(ctx, togetherDelay)
+	defer cancel()
+	addrs, err := ask(short, "ip", host)
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		return lookupBoth(ctx, ask, host)
+	}
+	var six, four []netip.Addr
+	for _, a := range addrs {
+		if a = a.Unmap(); a.Is4() {
+			four = append(four, a)
+		} else {
+			six = append(six, a)
+		}
+	}
+	return interleave(six, four), err
+}
+
+// lookupBoth asks for both families apart; who comes first does not wait long
+// for the other.
 func lookupBoth(ctx context.Context, ask lookupIP, host string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithCancel(untraced{ctx})
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := [2]chan lookupResult{}
 	for i, network := range []string{"ip6", "ip4"} {
@@ -216,6 +249,9 @@ type raceResult struct {
 
 // race connects to the first address that answers (RFC 8305, section 5).
 func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string, dial dialFunc) (net.Conn, error) {
+	if len(addrs) == 1 && t.opts.DialContext == nil {
+		return dial(ctx, net.JoinHostPort(addrs[0].String(), port)) // nobody to race with
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan raceResult)
@@ -257,4 +293,11 @@ func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string, d
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// dialForeign is the caller's code.
+func (t *Transport) dialForeign(ctx context.Context, addr string) (net.Conn, error) {
+	t.life.foreign.enter()
+	defer t.life.foreign.leave()
+	return t.opts.DialContext(ctx, "tcp", addr)
 }

@@ -125,18 +125,3 @@ func TestHappyEyeballs(t *testing.T) {
 		})
 	}
 }
-
-// A handshake that will not fail twice in the same way is done again, once.
-func TestHandshakeIsDoneAgainWhenItLearned(t *testing.T) {
-	again := &HandshakeError{Err: errors.New("x"), again: true}
-	for err, want := range map[error]bool{
-		again:                                 true,
-		(&proxy{}).fail(0, again):             true,
-		&HandshakeError{Err: errors.New("x")}: false,
-		errors.New("x"):                       false,
-	} {
-		if isAgain(err) != want {
-			t.Errorf("%v: again = %v", err, !want)
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package impersonate
 
 import (
-	"crypto/ecdh"
 	"crypto/rand"
 	"fmt"
 
@@ -14,7 +13,7 @@ import (
 // output could not be told from these bytes and would cost as much as the rest
 // of the hello. The key is real because half of all random strings are not on
 // the curve, which an observer can test.
-func appendECHGrease(b []byte, spec *fingerprints.ECHGrease, lengths []int, d *draws) ([]byte, error) {
+func appendECHGrease(b []byte, spec *fingerprints.ECHGrease, lengths []int, d *draws) []byte {
 	if len(lengths) == 0 {
 		lengths = spec.Payloads
 	}
@@ -30,16 +29,12 @@ func appendECHGrease(b []byte, spec *fingerprints.ECHGrease, lengths []int, d *d
 
 	b = append16(b, uint16(spec.Enc))
 	if spec.Enc == 32 {
-		key, err := ecdh.X25519().GenerateKey(rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		b = append(b, key.PublicKey().Bytes()...)
+		b = append(b, newSpareX25519().public[:]...)
 	} else {
 		b = appendRandom(b, spec.Enc)
 	}
 	b = append16(b, uint16(payload))
-	return appendRandom(b, payload), nil
+	return appendRandom(b, payload)
 }
 
 // checkECHGrease refuses a description that no hello can be drawn from.

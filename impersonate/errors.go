@@ -127,11 +127,13 @@ func (e *ProxyError) Unwrap() error { return e.Err }
 // the credentials, or wants some and got none.
 var ErrProxyAuth = errors.New("proxy authentication required")
 
-// A CloseError is what Shutdown returns when it had to abort requests.
+// A CloseError is what Shutdown returns when it had to abort requests, and
+// CloseNow when code of the caller did not let go.
 type CloseError struct {
 	Aborted int   // requests that were cut off
-	Stuck   int   // of these, those still held by code of the caller: a body's Read, a dialer
-	Cause   error // the context's error, or ErrClosed after CloseNow
+	Stuck   int   // goroutines still held by code of the caller: a body's Read, a dialer
+	Cause   error // the context's error, or ErrClosed after CloseNow; nil if nothing had to be aborted
+	Floor   error // what closing connections returned, joined; or nil
 }
 
 func (e *CloseError) Error() string {
@@ -139,10 +141,22 @@ func (e *CloseError) Error() string {
 	if e.Stuck > 0 {
 		s += fmt.Sprintf(" (%d stuck in the caller's code)", e.Stuck)
 	}
-	return s + ": " + e.Cause.Error()
+	for _, err := range e.Unwrap() {
+		s += ": " + err.Error()
+	}
+	return s
 }
 
-func (e *CloseError) Unwrap() error { return e.Cause }
+// Unwrap returns the causes.
+func (e *CloseError) Unwrap() []error {
+	var errs []error
+	for _, err := range []error{e.Cause, e.Floor} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
 
 // isUnsent reports whether err, or an error it wraps, proves that the server
 // did not act on the request.

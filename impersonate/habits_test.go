@@ -19,11 +19,14 @@ func TestHabitsAreData(t *testing.T) {
 		return p
 	}
 	for text, want := range map[string]habits{
-		``: {anonymousApart: true, frames: true, coalesce: true},
-		`"partition": "site", "anonymous_apart": false, "coalesce": "never"`: {},
-		`"partition": "site"`:     {anonymousApart: true, coalesce: true},
-		`"anonymous_apart": null`: {frames: true, coalesce: true},
-		`"coalesce": "never"`:     {anonymousApart: true, frames: true},
+		``: {anonymousApart: true, sites: true, frames: true, coalesce: true},
+		`"partition": "site", "anonymous_apart": false, "coalesce": "never"`: {sites: true},
+		`"partition": "site"`:                               {anonymousApart: true, sites: true, coalesce: true},
+		`"partition": "none"`:                               {anonymousApart: true, coalesce: true},
+		`"anonymous_apart": null`:                           {sites: true, frames: true, coalesce: true},
+		`"coalesce": "never"`:                               {anonymousApart: true, sites: true, frames: true},
+		`"coalesce": "connected"`:                           {anonymousApart: true, sites: true, frames: true, coalesce: true, connectsFirst: true},
+		`"anonymous_apart": false, "anonymous_joins": true`: {anonymousJoins: true, sites: true, frames: true, coalesce: true},
 	} {
 		if got := newHabits(load(text)); got != want {
 			t.Errorf("%s: %+v, want %+v", text, got, want)

@@ -38,7 +38,6 @@ type tlsClient struct {
 	certificates []utls.Certificate // constant
 
 	tickets ticketCache
-	plain   plainHosts // hosts whose certificates must come uncompressed
 
 	logMu sync.Mutex // guards opts.KeyLogWriter
 }
@@ -77,9 +76,9 @@ type handshakeParams struct {
 }
 
 // handshake speaks TLS on conn, which it owns from now on: an error, the end
-// of ctx included, closes it. The error is a *HandshakeError; if its Again is
-// true, a second try on a new connection will not end the same way.
+// of ctx included, closes it. The error is a *HandshakeError.
 func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakeParams) (*tlsConn, error) {
+	growStack(len(p.ServerName))
 	hs := &clientHandshake{t: t, p: &p, phase: "client hello"}
 	hs.wire = &wireConn{Conn: conn, hs: hs, corked: 1}
 	closed := make(chan struct{})
@@ -88,16 +87,26 @@ func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakePar
 		close(closed)
 	})
 	c, err := hs.run()
-	hs.idle()
 	if !stop() {
 		<-closed
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		conn.Close()
-		return nil, &HandshakeError{Host: p.ServerName, Addr: addrOf(conn), Phase: hs.phase, Err: err, again: hs.again(ctx, err)}
+		return nil, &HandshakeError{Host: p.ServerName, Addr: addrOf(conn), Phase: hs.phase, Err: err}
 	}
 	return c, nil
+}
+
+// growStack makes the goroutine's stack as large as ML-KEM and P-256 will need
+// it, at once: left to grow step by step, a dial's new stack is copied four
+// times. What it returns does not matter.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [16 << 10]byte
+	room[i%len(room)] = 1
+	return room[(i+1)%len(room)]
 }
 
 // addrOf is the peer's address for messages.
@@ -118,7 +127,6 @@ type clientHandshake struct {
 	port  *sessionPort
 	hello *clientHello
 	phase string // for the error
-	slot  bool   // holds one of decompressors
 
 	// What the server said.
 	answered   bool // its last hello is here
@@ -129,6 +137,12 @@ type clientHandshake struct {
 	retryGroup tls.CurveID
 	chain      []*x509.Certificate // set once it verified
 	verified   [][]*x509.Certificate
+
+	// Behind the server's hello, in TLS 1.3.
+	secrets  handshakeSecrets
+	flight   *serverFlight // nil as long as nothing was read ahead of uTLS
+	ours     bool          // uTLS is out of it: errors are ours to tell the server
+	finished *tlsConn      // the outcome, if uTLS did not get to the end
 }
 
 // run does the handshake, step by step.
@@ -138,6 +152,9 @@ func (hs *clientHandshake) run() (*tlsConn, error) {
 			hs.tell(err)
 			return nil, err
 		}
+	}
+	if hs.finished != nil {
+		return hs.finished, nil
 	}
 	return hs.newConn(), nil
 }
@@ -150,12 +167,8 @@ func (hs *clientHandshake) makeHello() error {
 		sess = nil
 	}
 	hs.port = &sessionPort{client: hs.t, key: key, offered: sess}
-	var withhold []uint16
-	if hs.t.plain.has(hs.p.ServerName) {
-		withhold = []uint16{extCompressCert}
-	}
 	var err error
-	hs.hello, err = hs.t.spec.newHello(hs.p, sess, withhold...)
+	hs.hello, err = hs.t.spec.newHello(hs.p, sess)
 	return err
 }
 
@@ -168,7 +181,10 @@ func (hs *clientHandshake) loadHello() error {
 	u.Extensions = h.extensions
 	if len(h.shares) > 0 {
 		// The server's choice comes later, but uTLS wants to see some key now.
-		u.HandshakeState.State13.KeyShareKeys = h.shares[0].forUTLS()
+		var err error
+		if u.HandshakeState.State13.KeyShareKeys, err = h.shares[0].forUTLS(); err != nil {
+			return err
+		}
 	}
 	hs.uconn = u
 	for _, x := range h.extensions {
@@ -186,10 +202,17 @@ func (hs *clientHandshake) loadHello() error {
 	return nil
 }
 
-// exchange lets uTLS do the handshake. handleServerHello and verify take part.
+// exchange lets uTLS do the handshake. handleServerHello and verify take part,
+// and finish where uTLS does not get any further.
 func (hs *clientHandshake) exchange() error {
 	hs.phase = "server hello"
 	err := hs.uconn.HandshakeContext(context.Background()) // ctx closes the connection
+	if errors.Is(err, errReadsShort) {
+		err = hs.finish()
+		if err == nil {
+			return nil
+		}
+	}
 	if err != nil {
 		return hs.explain(err)
 	}
@@ -200,7 +223,6 @@ func (hs *clientHandshake) exchange() error {
 // verify is called by uTLS when it knows the server's chain, on resumptions as
 // well: before it sends a byte that is encrypted.
 func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
-	hs.idle()
 	hs.phase = "certificate"
 	chain := cs.PeerCertificates
 	if len(chain) == 0 {
@@ -209,20 +231,29 @@ func (hs *clientHandshake) verify(cs utls.ConnectionState) error {
 	if len(chain) > maxChain {
 		return &CertificateSizeError{What: "certificates", Got: len(chain), Limit: maxChain}
 	}
-	verified, err := hs.t.verifier.verify(chain, hs.p.ServerName)
+	v := hs.t.verifier
+	var verified [][]*x509.Certificate
+	var err error
+	if s := hs.port.offered; cs.DidResume && s != nil {
+		verified, err = v.verifyAgain(chain, hs.p.ServerName, &s.proof)
+	} else {
+		verified, err = v.verify(chain, hs.p.ServerName)
+	}
 	if err != nil {
 		return err
 	}
 	hs.chain, hs.verified = chain, verified
+	hs.port.proof = proof{v.roots, verified}
 	hs.phase = "finished"
 	return nil
 }
 
-// keyLog writes the secrets of all connections, a line at a time.
-type keyLog struct{ t *tlsClient }
-
-func (k keyLog) Write(b []byte) (int, error) {
-	k.t.logMu.Lock()
-	defer k.t.logMu.Unlock()
-	return k.t.opts.KeyLogWriter.Write(b)
+// logKey writes a line to the key log, if there is one.
+func (t *tlsClient) logKey(line []byte) (int, error) {
+	if t.opts.KeyLogWriter == nil {
+		return len(line), nil
+	}
+	t.logMu.Lock()
+	defer t.logMu.Unlock()
+	return t.opts.KeyLogWriter.Write(line)
 }

@@ -57,6 +57,9 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 			return off, nil // another hello follows
 		}
 		hs.answered = true
+		if hs.version == version13 {
+			return off, nil // the rest is looked at as well: newFlight
+		}
 		return len(b), nil
 	}
 	return 0, nil
@@ -183,7 +186,14 @@ func (hs *clientHandshake) handleKeyShare(h *serverHello) error {
 	if share == nil {
 		return newAlert(alertIllegalParameter, "server chose key share %#04x, which was not offered", group)
 	}
-	hs.uconn.HandshakeState.State13.KeyShareKeys = share.forUTLS()
+	keys, err := share.forUTLS()
+	if err != nil {
+		return err
+	}
+	hs.uconn.HandshakeState.State13.KeyShareKeys = keys
+	if isHybrid(hs.group) {
+		return hs.computeOnce()
+	}
 	return nil
 }
 

@@ -15,8 +15,6 @@ type HandshakeError struct {
 	Addr  string // the network address that answered
 	Phase string // "client hello", "server hello", "certificate", "finished"
 	Err   error
-
-	again bool
 }
 
 func (e *HandshakeError) Error() string {
@@ -27,10 +25,6 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 
 // Unsent reports that the server cannot have seen a request.
 func (e *HandshakeError) Unsent() bool { return true }
-
-// Again reports whether one more try, on a new connection, is worthwhile: the
-// next hello to this host leaves out what this one failed for.
-func (e *HandshakeError) Again() bool { return e.again }
 
 // A NotTLSError is a server that answered the ClientHello with something else.
 type NotTLSError struct {
@@ -80,13 +74,21 @@ func (e *CertificateSizeError) Error() string {
 
 // TLS alerts (RFC 8446, section 6).
 const (
-	alertUnexpectedMessage    = 10
-	alertHandshakeFailure     = 40
-	alertIllegalParameter     = 47
-	alertDecodeError          = 50
-	alertProtocolVersion      = 70
-	alertMissingExtension     = 109
-	alertUnsupportedExtension = 110
+	alertCloseNotify           = 0
+	alertUnexpectedMessage     = 10
+	alertBadRecordMAC          = 20
+	alertRecordOverflow        = 22
+	alertHandshakeFailure      = 40
+	alertBadCertificate        = 42
+	alertIllegalParameter      = 47
+	alertDecodeError           = 50
+	alertDecryptError          = 51
+	alertProtocolVersion       = 70
+	alertInternalError         = 80
+	alertUserCanceled          = 90
+	alertMissingExtension      = 109
+	alertUnsupportedExtension  = 110
+	alertNoApplicationProtocol = 120
 )
 
 var alertNames = map[uint8]string{

@@ -1,7 +1,7 @@
 package impersonate
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -26,8 +26,8 @@ func (hs *clientHandshake) config() *utls.Config {
 		DynamicRecordSizingDisabled: true,
 		Certificates:                hs.t.certificates,
 	}
-	if hs.t.opts.KeyLogWriter != nil {
-		cfg.KeyLogWriter = keyLog{hs.t}
+	if hs.t.opts.KeyLogWriter != nil || hs.hello.offers(extCompressCert) {
+		cfg.KeyLogWriter = keyLog{hs}
 	}
 	return cfg
 }
@@ -56,32 +56,61 @@ func (h *clientHello) forUTLS() *utls.PubClientHelloMsg {
 	return m
 }
 
-// idle gives back the right to decompress: uTLS is about to wait, or is done.
-func (hs *clientHandshake) idle() {
-	if hs.slot {
-		hs.slot = false
-		<-decompressors
+// computeOnce keeps uTLS from computing a hybrid's X25519 secret twice, and
+// throwing one away: it does so where the UConn says that it has built its hello
+// by itself. So the handshake goes on with one that says nothing, and is the
+// same connection in all else that is asked of it from here on: what it offered,
+// and which certificates it can decompress.
+func (hs *clientHandshake) computeOnce() error {
+	double := utls.UClient(nil, hs.cfg, utls.HelloCustom)
+	double.Conn = hs.uconn.Conn
+	for _, x := range hs.uconn.Extensions {
+		if _, ok := x.(*utls.UtlsCompressCertExtension); !ok {
+			continue
+		}
+		double.Extensions = []utls.TLSExtension{x}
+		if err := double.ApplyConfig(); err != nil {
+			return err
+		}
 	}
-}
-
-// busy takes that right while uTLS works on what it has read, which may hold
-// a compressed certificate. See decompressors.
-func (hs *clientHandshake) busy() {
-	if hs.answered && !hs.slot && hs.chain == nil && hs.version == version13 && hs.hello.offers(extCompressCert) {
-		decompressors <- struct{}{}
-		hs.slot = true
-	}
+	state, old := double.HandshakeState, hs.uconn.HandshakeState
+	state.C, state.Hello = hs.uconn.Conn, old.Hello
+	state.MasterSecret, state.Session, state.State13 = old.MasterSecret, old.Session, old.State13
+	hs.uconn.HandshakeState = state
+	return nil
 }
 
 // tell sends the alert that belongs to an error of ours. uTLS has sent the one
 // for its own. The connection is lost, so the peer may not hold us up.
 func (hs *clientHandshake) tell(err error) {
 	hs.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
-	var alert *AlertError
-	if !hs.answered && errors.As(err, &alert) && !alert.Remote {
-		hs.wire.Write([]byte{recordAlert, 3, 3, 0, 2, 2, alert.Code})
+	if code, ok := alertFor(err); ok {
+		switch {
+		case !hs.answered:
+			hs.wire.Write([]byte{recordAlert, 3, 3, 0, 2, 2, code})
+		case hs.ours:
+			if keys, err := newTrafficKeys(hs.flight.suite, hs.secrets.client); err == nil {
+				hs.wire.Write(keys.seal(nil, recordAlert, []byte{2, code}))
+			}
+		}
 	}
 	hs.wire.flush()
+}
+
+// alertFor is the alert that tells the server why we give up, if it is not the
+// one that gave up.
+func alertFor(err error) (code uint8, ok bool) {
+	var alert *AlertError
+	var size *CertificateSizeError
+	var pin *PinError
+	var invalid *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &alert):
+		return alert.Code, !alert.Remote
+	case errors.As(err, &size), errors.As(err, &pin), errors.As(err, &invalid):
+		return alertBadCertificate, true
+	}
+	return 0, false
 }
 
 // errNoAnswer is a connection closed instead of a ServerHello.
@@ -99,23 +128,4 @@ func (hs *clientHandshake) explain(err error) error {
 		return errors.New("server closed the connection during the handshake")
 	}
 	return err
-}
-
-// again reports whether the handshake failed for want of something that the
-// next one to this host will do without. uTLS takes compressed certificates
-// only as far as one read of its decoders goes (32 kB with zlib), and has no
-// error of its own for that; so it is any failure of uTLS's between the server's
-// hello and its certificate.
-func (hs *clientHandshake) again(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || !hs.answered || hs.version != version13 || hs.phase != "server hello" ||
-		!hs.hello.offers(extCompressCert) || hs.wire.ended {
-		return false
-	}
-	var alert *AlertError
-	var op *net.OpError
-	if errors.As(err, &alert) || errors.As(err, &op) && op.Op != "local error" {
-		return false
-	}
-	hs.t.plain.add(hs.p.ServerName)
-	return true
 }

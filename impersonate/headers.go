@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -58,6 +59,7 @@ type slot struct {
 // A form is a fingerprints.Form, ready to be filled: the shape of one kind of
 // request.
 type form struct {
+	of       fingerprints.Request // constant
 	shape    *fingerprints.Form
 	h2       bool
 	pseudo   []string
@@ -65,8 +67,9 @@ type form struct {
 	update   string        // PRIORITY_UPDATE
 	wait     time.Duration // for the server's SETTINGS
 
-	emptyData bool   // content-length: 0 is followed by an empty DATA frame
-	plain     []slot // for a request that brings no fields
+	emptyData bool            // content-length: 0 is followed by an empty DATA frame
+	plain     []slot          // for a request that brings no fields
+	constant  *http2.Constant // ... and what it sends on HTTP/2; nil if that cannot be checked beforehand
 
 	mu     sync.RWMutex      // guards orders
 	orders map[string][]slot // by the fields that the request brings
@@ -84,16 +87,22 @@ type forms struct {
 	profile *fingerprints.Profile
 	locale  string
 
+	recent atomic.Pointer[form] // the last one that was found
+
 	mu    sync.RWMutex // guards known
 	known map[fingerprints.Request]*form
 }
 
 // lookup returns the form of requests like r.
 func (f *forms) lookup(r *fingerprints.Request) (*form, error) {
+	if recent := f.recent.Load(); recent != nil && recent.of == *r {
+		return recent, nil
+	}
 	f.mu.RLock()
 	known := f.known[*r]
 	f.mu.RUnlock()
 	if known != nil {
+		f.recent.Store(known)
 		return known, nil
 	}
 	shape, err := f.profile.Form(*r, f.locale)
@@ -114,8 +123,11 @@ func (f *forms) lookup(r *fingerprints.Request) (*form, error) {
 
 func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form {
 	h2 := &f.profile.HTTP2
-	made := &form{shape: shape, h2: r.HTTP2, pseudo: shape.Pseudo}
+	made := &form{of: *r, shape: shape, h2: r.HTTP2, pseudo: shape.Pseudo}
 	made.plain = made.arrange(nil)
+	if r.HTTP2 {
+		made.constant = constantOf(made.plain)
+	}
 	if shape.Weight > 0 {
 		made.priority = &http2.Priority{Weight: shape.Weight, Exclusive: h2.Priority.Exclusive}
 	}
@@ -127,6 +139,21 @@ func (f *forms) compile(shape *fingerprints.Form, r *fingerprints.Request) *form
 		made.wait = time.Duration(h2.SettingsWait) * time.Millisecond
 	}
 	return made
+}
+
+// constantOf fills the slots of a request that brings nothing, no client hint either.
+func constantOf(slots []slot) *http2.Constant {
+	fields := make([]field, 0, len(slots))
+	for i := range slots {
+		if s := &slots[i]; s.kind == slotConst && !s.hint && s.value != "" {
+			fields = append(fields, field{Name: s.name, Value: s.value})
+		}
+	}
+	c, err := http2.NewConstant(fields)
+	if err != nil {
+		return nil // the connection will say why when it gets the fields
+	}
+	return c
 }
 
 // arrange makes the slots of a request that brings the fields of own, sorted

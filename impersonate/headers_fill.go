@@ -13,12 +13,27 @@ import (
 
 type field = http2.HeaderField
 
+// h2Fields are the request's header fields for HTTP/2: those that are its own,
+// appended to dst, and what follows them.
+func (c *call) h2Fields(f *form, dst []field) ([]field, *http2.Constant) {
+	if f.constant == nil || len(c.header) > 0 || !c.bringsNothing(true) || headerOrder(c.ctx) != nil {
+		return c.fields(f, true, dst), nil
+	}
+	return c.pseudos(f, dst), f.constant
+}
+
+// pseudos appends the pseudo-header fields.
+func (c *call) pseudos(f *form, dst []field) []field {
+	for _, name := range f.pseudo {
+		dst = append(dst, field{Name: name, Value: c.pseudo(name)})
+	}
+	return dst
+}
+
 // fields appends the request's header fields in wire order to dst.
 func (c *call) fields(f *form, h2 bool, dst []field) []field {
 	if h2 {
-		for _, name := range f.pseudo {
-			dst = append(dst, field{Name: name, Value: c.pseudo(name)})
-		}
+		dst = c.pseudos(f, dst)
 	}
 	first := len(dst)
 	var buffer [24]string
@@ -53,10 +68,14 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 	return dst
 }
 
-// brings appends the keys of the fields that the request brings, sorted: a
-// map has no order that could be kept. A type that a browser derives from the
-// body comes behind what the page set (testdata/captures/firefox-153.json, cors-preflight).
+// brings appends the keys of the fields that the request brings: in the page's
+// order as far as that was told, and sorted, as a map has none that could be
+// kept. A type that a browser derives from the body comes behind what the page
+// set (testdata/captures/firefox-153.json, cors-preflight).
 func (c *call) brings(keys []string, h2 bool) []string {
+	if len(c.header) == 0 && c.bringsNothing(h2) {
+		return nil
+	}
 	for key, values := range c.header {
 		if len(values) > 0 && isSent(key, h2) {
 			keys = append(keys, key)
@@ -83,7 +102,17 @@ func (c *call) brings(keys []string, h2 bool) []string {
 	if i, ok := slices.BinarySearch(keys, "Content-Type"); ok && isDerivedType(c.header.Get("Content-Type")) {
 		keys = append(slices.Delete(keys, i, i+1), "Content-Type")
 	}
+	if c.info.FieldOrder != nil {
+		slices.SortStableFunc(keys, func(a, b string) int { return place(c.info.FieldOrder, a) - place(c.info.FieldOrder, b) })
+	}
 	return keys
+}
+
+// bringsNothing reports whether the request has no fields besides those in its header.
+func (c *call) bringsNothing(h2 bool) bool {
+	i := c.info
+	return i.Origin == "" && i.Referer == "" && i.StorageAccess == "" && len(i.ClientHints) == 0 &&
+		len(c.req.Trailer) == 0 && !c.saysLength(h2)
 }
 
 // isDerivedType reports whether v is what fetch() and XMLHttpRequest make of a
@@ -277,13 +306,13 @@ func checkHop(h http.Header) *InvalidRequestError {
 
 // reorder sorts fields by the caller's list; those not named follow, as they were.
 func reorder(fields []field, order []string) {
-	rank := func(f field) int {
-		for i, name := range order {
-			if strings.EqualFold(name, f.Name) {
-				return i
-			}
-		}
-		return len(order)
+	slices.SortStableFunc(fields, func(a, b field) int { return place(order, a.Name) - place(order, b.Name) })
+}
+
+// place is where order names a field, or its end.
+func place(order []string, name string) int {
+	if i := slices.IndexFunc(order, func(x string) bool { return strings.EqualFold(x, name) }); i >= 0 {
+		return i
 	}
-	slices.SortStableFunc(fields, func(a, b field) int { return rank(a) - rank(b) })
+	return len(order)
 }

@@ -18,7 +18,8 @@ import (
 // out of Firefox's three.
 type keyShare struct {
 	group tls.CurveID
-	ecdh  *ecdh.PrivateKey
+	ecdh  *ecdh.PrivateKey           // nil = spare
+	spare *spareX25519               // not nil if ecdh is
 	mlkem *mlkem.DecapsulationKey768 // hybrids only
 }
 
@@ -50,15 +51,21 @@ func curveOf(group tls.CurveID) ecdh.Curve {
 }
 
 // newKeyShare makes the keys for a group. If x25519 is not nil it is used as
-// the X25519 key instead of a fresh one.
-func newKeyShare(group tls.CurveID, x25519 *ecdh.PrivateKey) (*keyShare, error) {
+// the X25519 key instead of a fresh one. isSpare says that servers seldom pick
+// this share.
+func newKeyShare(group tls.CurveID, x25519 *ecdh.PrivateKey, isSpare bool) (*keyShare, error) {
 	curve := curveOf(group)
 	if curve == nil {
 		return nil, fmt.Errorf("%w: %#04x", errUnsupportedGroup, uint16(group))
 	}
 	k := &keyShare{group: group}
 	var err error
-	if k.ecdh = x25519; x25519 == nil || curve != ecdh.X25519() {
+	switch {
+	case x25519 != nil && curve == ecdh.X25519():
+		k.ecdh = x25519
+	case isSpare && curve == ecdh.X25519():
+		k.spare = newSpareX25519()
+	default:
 		if k.ecdh, err = curve.GenerateKey(rand.Reader); err != nil {
 			return nil, err
 		}
@@ -75,25 +82,37 @@ func newKeyShare(group tls.CurveID, x25519 *ecdh.PrivateKey) (*keyShare, error) 
 // key comes first (draft-ietf-tls-ecdhe-mlkem, section 4.1), the older Kyber
 // last (draft-tls-westerbaan-xyber768d00, section 3).
 func (k *keyShare) appendPublic(b []byte) []byte {
-	if k.group == x25519Kyber768 {
-		b = append(b, k.ecdh.PublicKey().Bytes()...)
-		return append(b, k.mlkem.EncapsulationKey().Bytes()...)
-	}
-	if k.mlkem != nil {
+	if k.mlkem != nil && k.group != x25519Kyber768 {
 		b = append(b, k.mlkem.EncapsulationKey().Bytes()...)
 	}
-	return append(b, k.ecdh.PublicKey().Bytes()...)
+	if k.ecdh == nil {
+		b = append(b, k.spare.public[:]...)
+	} else {
+		b = append(b, k.ecdh.PublicKey().Bytes()...)
+	}
+	if k.group == x25519Kyber768 {
+		b = append(b, k.mlkem.EncapsulationKey().Bytes()...)
+	}
+	return b
 }
 
 // forUTLS is the key in the form that uTLS's handshake takes. The hybrid needs
 // its X25519 key in both places.
-func (k *keyShare) forUTLS() *utls.KeySharePrivateKeys {
+func (k *keyShare) forUTLS() (*utls.KeySharePrivateKeys, error) {
+	if k.ecdh == nil {
+		var err error
+		if k.ecdh, err = k.spare.private(); err != nil {
+			return nil, err
+		}
+	}
 	return &utls.KeySharePrivateKeys{
 		CurveID: utls.CurveID(k.group), Ecdhe: k.ecdh, Mlkem: k.mlkem, MlkemEcdhe: k.ecdh,
-	}
+	}, nil
 }
 
-// newKeyShares makes the keys of all shares of a profile, in its order.
+// newKeyShares makes the keys of all shares of a profile, in its order, which
+// is that of the browser's preference: those after the first are spare, unless
+// they share a key with it.
 func newKeyShares(shares []fingerprints.KeyShare, reuseX25519 bool) ([]*keyShare, error) {
 	var keys []*keyShare
 	var x25519 *ecdh.PrivateKey
@@ -101,7 +120,7 @@ func newKeyShares(shares []fingerprints.KeyShare, reuseX25519 bool) ([]*keyShare
 		if s.Group == fingerprints.GREASE {
 			continue
 		}
-		k, err := newKeyShare(tls.CurveID(s.Group), x25519)
+		k, err := newKeyShare(tls.CurveID(s.Group), x25519, len(keys) > 0 && !reuseX25519)
 		if err != nil {
 			return nil, err
 		}

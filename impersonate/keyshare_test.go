@@ -15,7 +15,7 @@ func TestKeyShareLayout(t *testing.T) {
 	for group, want := range map[tls.CurveID]int{
 		tls.X25519: 32, tls.CurveP256: 65, tls.CurveP384: 97, tls.CurveP521: 133, tls.X25519MLKEM768: 1216, x25519Kyber768: 1216,
 	} {
-		k, err := newKeyShare(group, nil)
+		k, err := newKeyShare(group, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,11 @@ func TestKyberFromMLKEM(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret, ciphertext := server.Encapsulate()
-	ours, err := shareFor(keys, x25519Kyber768).forUTLS().Mlkem.Decapsulate(ciphertext)
+	private, err := shareFor(keys, x25519Kyber768).forUTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := private.Mlkem.Decapsulate(ciphertext)
 	if err != nil || !bytes.Equal(ours, secret) {
 		t.Fatalf("decapsulated %x, %v; want %x", ours, err, secret)
 	}

@@ -34,11 +34,17 @@ func (s State) String() string {
 }
 
 // stuckGrace is how long an aborted request may take to return before its
-// goroutine counts as held by the caller's own code.
-const stuckGrace = 100 * time.Millisecond
+// goroutine counts as held by the caller's own code. It is waited in slices: on
+// a machine so busy that nothing of ours ran, a slice passes and not the whole.
+const (
+	stuckGrace  = 100 * time.Millisecond
+	graceSlices = 10
+)
 
 // lifecycle counts what is in flight and owns the Transport's state.
 type lifecycle struct {
+	foreign foreignCalls
+
 	mu       sync.Mutex // guards the fields below; never held during I/O or callbacks
 	state    State
 	active   int   // RoundTrips that have not returned
@@ -47,6 +53,7 @@ type lifecycle struct {
 	cause    error // why forced
 	aborted  int   // cut off by force
 	stuck    int
+	floorErr error // what closing connections returned
 	admitted uint64
 	ok       uint64
 	failed   uint64
@@ -61,6 +68,7 @@ func (l *lifecycle) init() {
 	l.closing = make(chan struct{})
 	l.quiet = make(chan struct{})
 	l.done = make(chan struct{})
+	l.foreign.back = make(chan struct{}, 1)
 }
 
 // begin admits a request: the one place where open or not is decided.
@@ -175,7 +183,18 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 		<-t.life.done
 		return t.closeError()
 	}
-	t.enterClosing()
+	if drain := t.enterClosing(); drain != nil {
+		forced := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			t.enterForced(ctx.Err())
+			close(forced)
+		})
+		t.drain(drain) // ours to wait for in any case
+		if !stop() {
+			<-forced
+		}
+		return t.closeError()
+	}
 	select {
 	case <-t.life.done:
 	case <-ctx.Done():
@@ -185,11 +204,21 @@ func (t *Transport) Shutdown(ctx context.Context) error {
 	return t.closeError()
 }
 
-// CloseNow aborts every request and returns when everything is torn down.
+// CloseNow aborts every request and returns when everything is torn down: nil,
+// or a *CloseError if code of the caller did not let go.
 func (t *Transport) CloseNow() error {
+	select {
+	case <-t.life.done:
+		return nil
+	default:
+	}
 	t.enterForced(ErrClosed)
 	<-t.life.done
-	return nil
+	var ce *CloseError
+	if err := t.closeError(); errors.As(err, &ce) && (ce.Stuck > 0 || ce.Floor != nil) {
+		return err
+	}
+	return nil // aborting is what was asked for
 }
 
 // closeError is what the end of the drain has to say to those that waited.
@@ -197,20 +226,21 @@ func (t *Transport) closeError() error {
 	l := &t.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.aborted == 0 && l.stuck == 0 {
+	if l.aborted == 0 && l.stuck == 0 && l.floorErr == nil {
 		return nil
 	}
-	return &CloseError{Aborted: l.aborted, Stuck: l.stuck, Cause: l.cause}
+	return &CloseError{Aborted: l.aborted, Stuck: l.stuck, Cause: l.cause, Floor: l.floorErr}
 }
 
-// enterClosing leaves Open. The state flips before any resource is touched;
-// the drain goroutine ends the Transport, whoever waits for it.
-func (t *Transport) enterClosing() {
+// enterClosing leaves Open. The state flips before any resource is touched. Who
+// gets a context is to call drain with it, which ends the Transport for all that
+// wait; the others get nil.
+func (t *Transport) enterClosing() context.Context {
 	l := &t.life
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state != Open {
-		return
+		return nil
 	}
 	l.state = Closing
 	ctx, cancel := context.WithCancel(context.Background())
@@ -219,12 +249,14 @@ func (t *Transport) enterClosing() {
 		l.quietLocked()
 	}
 	close(l.closing)
-	go t.drain(ctx)
+	return ctx
 }
 
 // enterForced ends the drain, starting it if need be.
 func (t *Transport) enterForced(cause error) {
-	t.enterClosing()
+	if drain := t.enterClosing(); drain != nil {
+		defer func() { go t.drain(drain) }() // once the cause is known
+	}
 	l := &t.life
 	l.mu.Lock()
 	if l.state != Closed && !l.forced {
@@ -244,30 +276,39 @@ func (t *Transport) drain(ctx context.Context) {
 	select {
 	case <-l.quiet:
 	case <-ctx.Done():
-		timer := time.NewTimer(stuckGrace)
-		select {
-		case <-l.quiet:
-		case <-timer.C:
-		}
-		timer.Stop()
+		l.waitGrace()
 	}
-	var cut *connpool.CloseError
-	if errors.As(err, &cut) {
-		t.enterClosed(cut.Aborted)
-		return
+	var cut connpool.CloseError
+	if ce := (*connpool.CloseError)(nil); errors.As(err, &ce) {
+		cut = *ce
 	}
-	t.enterClosed(0)
+	t.enterClosed(&cut)
 }
 
-// enterClosed is the end: every request has an outcome now. cut is how many
-// requests were on connections that had to be aborted.
-func (t *Transport) enterClosed(cut int) {
+// waitGrace waits for what was aborted to return.
+func (l *lifecycle) waitGrace() {
+	for range graceSlices {
+		timer := time.NewTimer(stuckGrace / graceSlices)
+		select {
+		case <-l.quiet:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// enterClosed is the end: every request has an outcome now. cut is what had to
+// be aborted below.
+func (t *Transport) enterClosed(cut *connpool.CloseError) {
 	l := &t.life
+	foreign := l.foreign.wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state = Closed
-	l.stuck = l.active
-	aborted := min(l.bodies, max(0, cut-l.aborted))
+	l.stuck = l.active + max(cut.Stuck, foreign)
+	l.floorErr = errors.Join(cut.Errs...)
+	aborted := min(l.bodies, max(0, cut.Aborted-l.aborted))
 	l.aborted += aborted
 	l.ok += uint64(l.bodies - aborted) // received in full, not yet read
 	l.bodies = 0

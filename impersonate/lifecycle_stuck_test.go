@@ -44,7 +44,8 @@ func TestStubbornUploadDoesNotHoldTheEnd(t *testing.T) {
 			}()
 			<-body.entered
 			start := time.Now()
-			if err := tr.CloseNow(); err != nil {
+			var ce *CloseError
+			if err := tr.CloseNow(); !errors.As(err, &ce) || ce.Aborted != 1 || ce.Stuck != 1 {
 				t.Errorf("CloseNow: %v", err)
 			}
 			if d := time.Since(start); d > 500*time.Millisecond {

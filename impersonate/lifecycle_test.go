@@ -263,7 +263,7 @@ func TestShutdownForces(t *testing.T) {
 			if _, err := io.ReadAll(unread.Body); err == nil {
 				t.Error("a body that was cut off ended well")
 			}
-			if s := tr.Stats(); s.Aborted != 5 || s.Admitted != 5 || s.InFlight != 0 {
+			if s := tr.Stats(); s.Aborted != 5 || s.Admitted != 5 || s.InFlight != 0 || s.OK+s.Failed != 0 {
 				t.Errorf("stats %+v", s)
 			}
 			if err := tr.Shutdown(t.Context()); err != nil {

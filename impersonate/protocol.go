@@ -118,13 +118,14 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 	}
 	buffer := fieldBuffers.Get().(*fieldBuffer)
 	defer buffer.free()
-	fields := c.fields(f, true, buffer[:0])
-	if h.proxy != nil {
-		fields = h.proxy.dressH2(fields, c)
-	}
 	r := &c.h2req // the connection keeps nothing of it
+	fields, rest := c.h2Fields(f, buffer[:0])
+	if h.proxy != nil {
+		fields, rest = h.proxy.dressH2(c.fields(f, true, buffer[:0]), c), nil
+	}
 	*r = http2.Request{
 		Fields:         fields,
+		Constant:       rest,
 		HTTP:           c.wire(true),
 		Priority:       f.priority,
 		PriorityUpdate: f.update,

@@ -19,7 +19,8 @@ type RequestInfo struct {
 	Redirected    bool              // a redirect came before
 	CrossRedirect bool              // a cross-origin hop came before
 	StartedCross  bool              // the chain's first request already went to another origin
-	FetchPriority string            // "", "high", "low"
+	FetchPriority string            // "", "high", "low"; of an image what the layout knows: "seen", "unseen"
+	Raised        bool              // the layout raised the priority once the header was made
 	Cache         string            // cache mode
 
 	// Document is the URL of the document that makes the request; nil = none
@@ -36,6 +37,19 @@ type RequestInfo struct {
 	// Anonymous is whether the request carries no credentials: Chrome sends
 	// it on a connection of its own.
 	Anonymous bool
+
+	// Withheld is whether it goes to a third party whose cookies the user's
+	// settings withhold: Chrome has connections for these alone, too.
+	Withheld bool
+
+	// Foreign is whether it is made in the name of another site than the
+	// document's: connections are partitioned as for a frame of that site.
+	Foreign bool
+
+	// FieldOrder names header fields in the order in which the page set them,
+	// lower or any case; those not named follow, sorted. Browsers that keep the
+	// page's order send them in it.
+	FieldOrder []string
 
 	// TopLevel is the site of the tab's top-level document, by which browsers
 	// partition connections; "" = the target's own.

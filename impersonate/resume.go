@@ -14,6 +14,7 @@ type session struct {
 	version uint16
 	state   *utls.ClientSessionState
 	expires time.Time
+	proof   proof // of the server's certificates, for the host in the ticket's key
 }
 
 const (
@@ -135,6 +136,7 @@ type sessionPort struct {
 	key     string
 	offered *session
 	version uint16 // set by the ServerHello, before uTLS stores anything
+	proof   proof  // set by verify, before uTLS stores anything
 }
 
 // Get implements utls.ClientSessionCache.
@@ -164,5 +166,5 @@ func (p *sessionPort) Put(_ string, state *utls.ClientSessionState) {
 	} else if !p.client.spec.offersPSK {
 		return
 	}
-	p.client.tickets.put(p.key, &session{p.version, state, p.client.verifier.now().Add(life)})
+	p.client.tickets.put(p.key, &session{p.version, state, p.client.verifier.now().Add(life), p.proof})
 }

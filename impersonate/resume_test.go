@@ -3,6 +3,7 @@ package impersonate
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"slices"
 	"strings"
@@ -155,7 +156,7 @@ func TestResumptionVerifiesAgain(t *testing.T) {
 func TestTicketCache(t *testing.T) {
 	var c ticketCache
 	now := time.Now()
-	put := func(key string, version uint16) { c.put(key, &session{version, nil, now.Add(time.Hour)}) }
+	put := func(key string, version uint16) { c.put(key, &session{version: version, expires: now.Add(time.Hour)}) }
 	for range 5 {
 		put("a", version13)
 	}
@@ -178,5 +179,51 @@ func TestTicketCache(t *testing.T) {
 	}
 	if c.lru.Len() != maxTicketKeys || len(c.keys) != maxTicketKeys {
 		t.Errorf("%d and %d keys, want %d", c.lru.Len(), len(c.keys), maxTicketKeys)
+	}
+}
+
+// TestVerifyAgain: a proof counts for its own certificate and roots and as long
+// as a whole chain of it is valid; beyond that, everything is verified.
+func TestVerifyAgain(t *testing.T) {
+	ca, other := newTestCA(t), newTestCA(t)
+	parse := func(c tls.Certificate) []*x509.Certificate {
+		cert, err := x509.ParseCertificate(c.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*x509.Certificate{cert}
+	}
+	mine := parse(ca.issue(t))
+	forged := [][]*x509.Certificate{{mine[0], other.cert}} // no signature of other's is on it
+	for _, tc := range []struct {
+		name  string
+		roots *x509.CertPool
+		certs []*x509.Certificate
+		at    time.Duration
+		proof proof
+		want  [][]*x509.Certificate // nil = an error
+	}{
+		{"proved", other.pool, mine, 0, proof{other.pool, forged}, forged}, // taken at its word
+		{"other roots", ca.pool, mine, 0, proof{other.pool, forged}, [][]*x509.Certificate{{mine[0], ca.cert}}},
+		{"other certificate", ca.pool, parse(other.issue(t)), 0, proof{ca.pool, forged}, nil},
+		{"no chain", ca.pool, mine, 0, proof{ca.pool, nil}, [][]*x509.Certificate{{mine[0], ca.cert}}},
+		{"leaf expired", other.pool, mine, 2 * time.Hour, proof{other.pool, forged}, nil},
+		{"not valid yet", other.pool, mine, -2 * time.Hour, proof{other.pool, forged}, nil},
+		{"root expired", other.pool, mine, 0, proof{other.pool, [][]*x509.Certificate{
+			{mine[0], newTestCA(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }).cert}}}, nil},
+		{"one of two chains", other.pool, mine, 0, proof{other.pool, [][]*x509.Certificate{
+			{mine[0], newTestCA(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }).cert}, forged[0]}}, forged},
+	} {
+		v := &verifier{roots: tc.roots, now: func() time.Time { return time.Now().Add(tc.at) }}
+		got, err := v.verifyAgain(tc.certs, "www.test", &tc.proof)
+		if (err != nil) != (tc.want == nil) {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		if !slices.EqualFunc(got, tc.want, func(a, b []*x509.Certificate) bool {
+			return slices.EqualFunc(a, b, (*x509.Certificate).Equal)
+		}) {
+			t.Errorf("%s: chains %v, want %v", tc.name, got, tc.want)
+		}
 	}
 }

@@ -197,7 +197,7 @@ func (c *call) rewind() error {
 		return err
 	}
 	c.body.end()
-	c.body = &requestBody{rc: rc, held: true}
+	c.body = &requestBody{rc: rc, foreign: &c.t.life.foreign, held: true}
 	return nil
 }
 

@@ -53,6 +53,7 @@ type helloSpec struct {
 	groups, versions []uint16 // what may be negotiated, without GREASE
 	utlsGroups       []utls.CurveID
 	utlsSignatures   []utls.SignatureScheme
+	compressions     []uint16 // of certificates
 }
 
 // A specValue is a code point, or the slot that its GREASE value comes from.
@@ -197,6 +198,7 @@ func (s *helloSpec) compileExtension(x *specExtension) error {
 		}
 		x.list(1, compileValues(x.Versions, greaseVersion))
 	case extCompressCert:
+		s.compressions = x.Algorithms
 		values := make([]specValue, len(x.Algorithms))
 		for i, a := range x.Algorithms {
 			values[i] = specValue{value: a}

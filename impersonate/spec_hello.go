@@ -97,9 +97,8 @@ func (s *helloSpec) variant(p *handshakeParams, resumed bool) helloVariant {
 	return v
 }
 
-// newHello makes the ClientHello of one connection, with fresh keys. withhold
-// are extensions to leave out, beyond what the profile says.
-func (s *helloSpec) newHello(p *handshakeParams, sess *session, withhold ...uint16) (*clientHello, error) {
+// newHello makes the ClientHello of one connection, with fresh keys.
+func (s *helloSpec) newHello(p *handshakeParams, sess *session) (*clientHello, error) {
 	secret := newRandom(32 + s.profile.SessionID)
 	h := &clientHello{
 		spec: s, draws: newDraws(), session: sess, serverName: sniName(p.ServerName),
@@ -107,7 +106,6 @@ func (s *helloSpec) newHello(p *handshakeParams, sess *session, withhold ...uint
 	}
 	g := newGREASE(h.draws)
 	v := s.variant(p, sess != nil && sess.version == version13)
-	v.drop = append(v.drop, withhold...)
 
 	h.suites = make([]uint16, len(s.suites))
 	for i, suite := range s.suites {
@@ -235,10 +233,7 @@ func (h *clientHello) appendExtension(b []byte, x *specExtension, g *greaseValue
 		b = appendProtocols(b, x.Protocols)
 	case extSessionTicket:
 	case extECH:
-		var err error
-		if b, err = appendECHGrease(b, x.ECH, v.lengths, h.draws); err != nil {
-			return nil, err
-		}
+		b = appendECHGrease(b, x.ECH, v.lengths, h.draws)
 	case extPadding:
 		n := paddingLength(h.size, x.Data)
 		if n < 0 {

@@ -21,13 +21,20 @@ const closeNotifyTimeout = 100 * time.Millisecond
 // errShutdown is returned by writes after CloseWrite.
 var errShutdown = errors.New("impersonate: TLS connection is shut down for writing")
 
+// A recordLayer reads and writes application data: uTLS's, or records13.
+type recordLayer interface {
+	Read(b []byte) (int, error)
+	Write(b []byte) (int, error)
+	CloseWrite() error
+}
+
 // A tlsConn is a net.Conn after the handshake. One goroutine may read while
 // others write.
 type tlsConn struct {
 	// Constant.
-	uconn *utls.UConn
-	wire  *wireConn
-	state connState
+	records recordLayer
+	wire    *wireConn
+	state   connState
 
 	closed atomic.Bool
 
@@ -57,7 +64,7 @@ func (hs *clientHandshake) newConn() *tlsConn {
 	hs.uconn.Extensions = nil
 	hs.cfg.VerifyConnection, hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil, nil // uTLS keeps cfg
 	hs.port.offered = nil
-	return &tlsConn{uconn: hs.uconn, wire: hs.wire, state: connState{
+	return &tlsConn{records: hs.uconn, wire: hs.wire, state: connState{
 		version:    cs.Version,
 		suite:      cs.CipherSuite,
 		group:      hs.group,
@@ -100,12 +107,12 @@ func (c *tlsConn) peerApplicationSettings() []byte { return c.state.peerALPS }
 // Read reads application data. The end of the TCP connection without
 // close_notify is io.ErrUnexpectedEOF: data may be missing.
 func (c *tlsConn) Read(b []byte) (int, error) {
-	n, err := c.uconn.Read(b)
+	n, err := c.records.Read(b)
 	switch {
 	case err != nil && c.closed.Load():
 		err = net.ErrClosed
 	case c.wire.ended && errors.Is(err, io.EOF):
-		err = io.ErrUnexpectedEOF // uTLS takes the end of TCP for close_notify
+		err = io.ErrUnexpectedEOF // both record layers take the end of TCP for close_notify
 	}
 	return n, err
 }
@@ -140,7 +147,7 @@ func (c *tlsConn) WriteRecords(bufs [][]byte) error {
 		if len(b) == 0 {
 			continue
 		}
-		if _, err = c.uconn.Write(b); err != nil {
+		if _, err = c.records.Write(b); err != nil {
 			break
 		}
 	}
@@ -158,7 +165,7 @@ func (c *tlsConn) CloseWrite() error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
 	c.shut = true
-	return c.uconn.CloseWrite()
+	return c.records.CloseWrite()
 }
 
 // Close says close_notify, if that is possible at once, and closes the
@@ -169,7 +176,7 @@ func (c *tlsConn) Close() error {
 	}
 	if c.writeMu.TryLock() { // else a writer is stuck, and closing frees it
 		c.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
-		c.uconn.CloseWrite()
+		c.records.CloseWrite()
 		c.shut = true
 		c.writeMu.Unlock()
 	}

@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"syscall"
 	"testing"
@@ -73,4 +74,60 @@ func BenchmarkNewHello(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkNewStack is a hello and its keys on a stack that is as new as that
+// of a dial.
+func BenchmarkNewStack(b *testing.B) {
+	c := newTestClient(b, "chrome-156", tlsOptions{})
+	for name, grow := range map[string]bool{"as-needed": false, "at-once": true} {
+		b.Run(name, func(b *testing.B) {
+			done := make(chan error)
+			for b.Loop() {
+				go func() {
+					if grow {
+						growStack(b.N)
+					}
+					_, err := c.spec.newHello(&handshakeParams{ServerName: "www.test"}, nil)
+					done <- err
+				}()
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkVerify is what a server's certificate costs in a full handshake and
+// in a resumed one.
+func BenchmarkVerify(b *testing.B) {
+	ca := newTestCA(b)
+	cert, err := x509.ParseCertificate(ca.issue(b).Certificate[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := newTestClient(b, "chrome-156", tlsOptions{RootCAs: ca.pool})
+	certs := []*x509.Certificate{cert}
+	chains, err := c.verifier.verify(certs, "www.test")
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := proof{c.verifier.roots, chains}
+	b.Run("full", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.verifier.verify(certs, "www.test"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := c.verifier.verifyAgain(certs, "www.test", &before); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -38,6 +38,7 @@ type wireConn struct {
 	hs      *clientHandshake // nil after the handshake
 	pending []byte           // read and not yet given to uTLS
 	ready   int              // bytes of pending that uTLS may have
+	seen    int              // bytes of pending that record has returned
 	ended   bool             // the peer closed the TCP connection
 
 	mu     sync.Mutex // held over writes: records must leave in the order they were sealed in
@@ -109,7 +110,6 @@ func (w *wireConn) flushLocked() error {
 // Read implements net.Conn for uTLS.
 func (w *wireConn) Read(b []byte) (int, error) {
 	if w.hs != nil {
-		w.hs.idle()
 		if err := w.flush(); err != nil {
 			return 0, err
 		}
@@ -118,7 +118,6 @@ func (w *wireConn) Read(b []byte) (int, error) {
 				return 0, err
 			}
 		}
-		defer w.hs.busy()
 	}
 	if w.ready > 0 {
 		n := copy(b, w.pending[:w.ready])
@@ -136,7 +135,8 @@ func (w *wireConn) Read(b []byte) (int, error) {
 }
 
 // watch reads until the server's hello, or something else that uTLS can judge,
-// is complete, and shows it to the handshake.
+// is complete, and shows it to the handshake; and then what follows, up to the
+// certificate.
 func (w *wireConn) watch() error {
 	for !w.hs.answered {
 		var err error
@@ -154,6 +154,20 @@ func (w *wireConn) watch() error {
 			return w.hs.noAnswer(w.pending, err)
 		}
 	}
+	if w.hs.flight != nil {
+		return nil
+	}
+	var err error
+	if w.hs.flight, err = w.hs.newFlight(); err != nil {
+		return err
+	}
+	if w.hs.flight != nil {
+		if err := w.hs.flight.watch(); err != nil {
+			w.hs.ours = true
+			return err
+		}
+	}
+	w.ready, w.seen = len(w.pending), 0
 	return nil
 }
 

@@ -24,7 +24,6 @@ type Transport struct {
 	tls     *tlsClient
 	pool    *connpool.Pool[connKey, *clientConn]
 	owners  owners
-	sites   sites
 	proxies proxyAuths
 	gates   gates
 	sockets webSockets
@@ -98,8 +97,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // RoundTripInfo is RoundTrip with info in the place of what req's context
-// carries; nil = that. The info must not be changed before the response's
-// body is closed.
+// carries; nil = that. The info must not be changed before it returns.
 func (t *Transport) RoundTripInfo(req *http.Request, info *RequestInfo) (*http.Response, error) {
 	c, invalid := t.newCall(req, info)
 	if invalid != nil {
@@ -108,6 +106,7 @@ func (t *Transport) RoundTripInfo(req *http.Request, info *RequestInfo) (*http.R
 	if err := t.life.begin(); err != nil {
 		return nil, refuse(req, "start", err)
 	}
+	defer c.free()
 	resp, err := t.send(c)
 	if err != nil {
 		t.life.end(t.failure(err))
@@ -143,9 +142,9 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		return
 	}
 	t.life.end(outcomeBody)
-	c.reply = responseBody{rc: resp.Body, t: t, c: c}
+	b := &responseBody{rc: resp.Body, t: t, req: c.req, ctx: c.ctx, wait: c.wait}
 	if w, ok := resp.Body.(io.Writer); ok {
-		up := &upgradeBody{responseBody: &c.reply, w: w}
+		up := &upgradeBody{responseBody: b, w: w}
 		resp.Body = up
 		if c.key.websocket {
 			ws := &webSocket{upgradeBody: up}
@@ -154,7 +153,7 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		}
 		return
 	}
-	resp.Body = &c.reply
+	resp.Body = b
 }
 
 // failure is how a request with this error counts.
@@ -212,12 +211,12 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 	if trace != nil && trace.GetConn != nil {
 		trace.GetConn(c.target.addr())
 	}
-	if cc = t.coalesced(c); cc != nil {
+	if cc = t.existing(c.ctx, c.key); cc != nil {
 		reused = true
 	} else if cc, reused, err = t.pooled(c); err != nil {
 		return nil, false, err
 	} else if !reused {
-		t.owners.set(c.key, owner{})
+		cc = t.settle(c.ctx, c.key, cc)
 	}
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: cc.net, Reused: reused, WasIdle: reused})

@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -10,7 +11,8 @@ import (
 // before it is certain that no further attempt wants it: one that nobody has
 // read from can be given to another connection as it is.
 type requestBody struct {
-	rc io.ReadCloser
+	rc      io.ReadCloser
+	foreign *foreignCalls // counts calls of Read
 
 	mu     sync.Mutex // guards the fields below
 	held   bool       // Close waits: another attempt may follow
@@ -28,11 +30,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	b.mu.Unlock()
-	n, err := b.rc.Read(p)
+	n, err := b.readForeign(p)
 	if err != nil {
 		b.ended()
 	}
 	return n, err
+}
+
+// readForeign is the caller's code.
+func (b *requestBody) readForeign(p []byte) (int, error) {
+	b.foreign.enter()
+	defer b.foreign.leave()
+	return b.rc.Read(p)
 }
 
 func (b *requestBody) Close() error {
@@ -94,7 +103,7 @@ func (b *requestBody) detach() *requestBody {
 		return nil
 	}
 	b.closed, b.onEnd = true, nil // of this attempt; rc stays open
-	return &requestBody{rc: b.rc, held: true}
+	return &requestBody{rc: b.rc, foreign: b.foreign, held: true}
 }
 
 func (c *call) releaseBody() {
@@ -113,9 +122,11 @@ func (c *call) endBody() {
 // A responseBody tells the Transport when a response ends, and says in its
 // errors what they mean.
 type responseBody struct {
-	rc io.ReadCloser
-	t  *Transport
-	c  *call
+	rc   io.ReadCloser
+	t    *Transport
+	req  *http.Request
+	ctx  context.Context
+	wait *headerWait // whose context is the attempt's; nil = none
 
 	mu     sync.Mutex // guards the fields below
 	ended  bool
@@ -142,7 +153,7 @@ func (b *responseBody) fail(err error) error {
 	if closed {
 		return http.ErrBodyReadAfterClose
 	}
-	e := b.c.bodyError(err)
+	e := b.readError(err)
 	b.end(b.t.failure(e))
 	return e
 }
@@ -173,7 +184,9 @@ func (b *responseBody) end(o outcome) {
 	if was {
 		return
 	}
-	b.c.stopWait()
+	if b.wait != nil {
+		b.wait.cancel(nil)
+	}
 	b.t.life.endBody(o)
 }
 

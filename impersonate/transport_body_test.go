@@ -14,7 +14,7 @@ import (
 // connection that refused it has closed it, but that is held back.
 func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	src := &countingBody{Reader: strings.NewReader("x")}
-	b := &requestBody{rc: src, held: true}
+	b := &requestBody{rc: src, foreign: new(foreignCalls), held: true}
 	b.Close()
 	late := b
 	if b = b.detach(); b == nil || src.closed.Load() != 0 {
@@ -35,7 +35,7 @@ func TestUntouchedBodyIsKeptForTheNextAttempt(t *testing.T) {
 	}
 
 	src = &countingBody{Reader: strings.NewReader("x")}
-	b = &requestBody{rc: src, held: true}
+	b = &requestBody{rc: src, foreign: new(foreignCalls), held: true}
 	io.ReadAll(b)
 	b.Close()
 	b.end()
@@ -85,7 +85,8 @@ func TestTicketKeys(t *testing.T) {
 		"user":      func(k *connKey) { k.proxy = "socks5://u:p@p.test" },
 		"identity":  func(k *connKey) { k.identity = 1 },
 		"partition": func(k *connKey) { k.partition = "b.test" },
-		"anonymous": func(k *connKey) { k.anonymous = true },
+		"anonymous": func(k *connKey) { k.privacy = anonymous },
+		"withheld":  func(k *connKey) { k.privacy = withheld },
 	}
 	seen := map[string]string{base.ticketKey(): "base"}
 	for name, f := range change {

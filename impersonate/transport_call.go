@@ -4,13 +4,15 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/http2"
 )
 
 // A call is one RoundTrip: the request as it was checked, and what its
-// attempts share.
+// attempts share. It is used again once RoundTrip has returned: what may need
+// more of it later has a copy.
 type call struct {
 	t       *Transport
 	req     *http.Request // the caller's; never written to
@@ -22,6 +24,7 @@ type call struct {
 	header  http.Header       // req.Header with canonical keys
 	spelled map[string]string // spelling of keys that were not canonical
 	kind    fingerprints.Request
+	shape   *form // the last that form found
 	key     connKey
 	body    *requestBody
 	crumbs  bool
@@ -29,10 +32,19 @@ type call struct {
 	proxyAsked bool   // a plain proxy's challenge has been answered
 	proxyAuth  string // the credentials that a plain proxy got last
 
-	wait  *headerWait // bounds the wait for the response header; nil = no bound
-	reply responseBody
+	wait *headerWait // bounds the wait for the response header; nil = no bound
 
 	h2req http2.Request
+}
+
+// calls are half a kilobyte that a request need not allocate, nor its response
+// hold on to.
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// free gives c up when RoundTrip returns.
+func (c *call) free() {
+	*c = call{} // it may hold secrets
+	calls.Put(c)
 }
 
 // typed is what is known about a GET without RequestInfo: a typed navigation.
@@ -51,7 +63,8 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 	if invalid := checkRequest(req); invalid != nil {
 		return nil, invalid
 	}
-	c := &call{t: t, req: req, ctx: req.Context(), info: info, target: target, method: req.Method,
+	c := calls.Get().(*call)
+	*c = call{t: t, req: req, ctx: req.Context(), info: info, target: target, method: req.Method,
 		crumbs: t.profile.HTTP2.CookieCrumbs}
 	if c.method == "" {
 		c.method = http.MethodGet
@@ -66,7 +79,7 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 			Reason: "Proxy-Authorization is the proxy's alone; put user and password in Options.Proxy"}
 	}
 	if hasBody(req) {
-		c.body = &requestBody{rc: req.Body, held: true}
+		c.body = &requestBody{rc: req.Body, foreign: &t.life.foreign, held: true}
 	} else if req.Body != nil {
 		req.Body.Close() // http.NoBody
 	}
@@ -76,7 +89,7 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 	if err := c.setKey(websocket); err != nil {
 		return nil, err
 	}
-	if _, err := t.forms.lookup(&c.kind); err != nil {
+	if _, err := c.form(c.kind.HTTP2); err != nil {
 		return nil, err
 	}
 	if target.scheme == "https" && !websocket {
@@ -137,6 +150,7 @@ func (c *call) setKind(websocket bool) {
 		Redirected:    i.Redirected,
 		StartedCross:  i.StartedCross,
 		FetchPriority: i.FetchPriority,
+		Raised:        i.Raised,
 		Cache:         i.Cache,
 	}
 	if k.Dest == fingerprints.DestUnset && websocket {
@@ -149,8 +163,12 @@ func (c *call) setKind(websocket bool) {
 }
 
 // form is the shape of the call on a connection of this protocol.
-func (c *call) form(h2 bool) (*form, error) {
+func (c *call) form(h2 bool) (f *form, err error) {
+	if c.shape != nil && c.shape.h2 == h2 {
+		return c.shape, nil
+	}
 	kind := c.kind
 	kind.HTTP2 = h2
-	return c.t.forms.lookup(&kind)
+	c.shape, err = c.t.forms.lookup(&kind)
+	return c.shape, err
 }

@@ -56,23 +56,23 @@ func (c *call) joined(stop, last error) error {
 	return e
 }
 
-// bodyError is the error of a response that broke off.
-func (c *call) bodyError(err error) error {
-	e := &RequestError{Op: "read body", URL: redacted(c.req.URL), Err: err}
+// readError is the error of a response that broke off.
+func (b *responseBody) readError(err error) error {
+	e := &RequestError{Op: "read body", URL: redacted(b.req.URL), Err: err}
 	switch {
-	case callerDone(c.ctx):
-		if !errors.Is(err, c.ctx.Err()) {
-			e.Err = fmt.Errorf("%w: %w", c.ctx.Err(), err)
+	case callerDone(b.ctx):
+		if !errors.Is(err, b.ctx.Err()) {
+			e.Err = fmt.Errorf("%w: %w", b.ctx.Err(), err)
 		}
-	case c.t.life.isForced():
+	case b.t.life.isForced():
 		e.Err = ErrClosed
 	}
 	return e
 }
 
-// bodyClosed is the error of writing to what the Transport's end has closed.
-func (c *call) bodyClosed() error {
-	return &RequestError{Op: "write body", URL: redacted(c.req.URL), Err: ErrClosed}
+// writeClosed is the error of writing to what the Transport's end has closed.
+func (b *responseBody) writeClosed() error {
+	return &RequestError{Op: "write body", URL: redacted(b.req.URL), Err: ErrClosed}
 }
 
 // isClosedErr reports whether err says that the Transport's end caused it.

@@ -10,13 +10,19 @@ import (
 
 // partition is the part of the key that keeps top-level sites apart.
 func (h habits) partition(c *call) string {
-	site := c.t.sites.of(c.target.host)
+	site := siteOf(c.target.host)
 	top := c.info.TopLevel
 	if _, host, ok := strings.Cut(top, "://"); ok { // a session says scheme and site
 		top = host
 	}
+	if !h.sites {
+		return ""
+	}
 	if top == "" {
 		return site
+	}
+	if c.info.Foreign {
+		return top + " cross-site"
 	}
 	if !h.frames {
 		return top
@@ -28,7 +34,7 @@ func (h habits) partition(c *call) string {
 	case fingerprints.Document:
 	default:
 		if d := c.info.Document; d != nil {
-			frame = c.t.sites.of(d.Hostname())
+			frame = siteOf(d.Hostname())
 		}
 	}
 	if frame != top {
@@ -37,27 +43,33 @@ func (h habits) partition(c *call) string {
 	return top
 }
 
-// sites remembers the registrable domains of hosts: looking them up costs more
-// than all else that is done before a request is sent.
-type sites struct {
+// maxSites bounds how many hosts' sites are remembered.
+const maxSites = 4096
+
+// sites remembers the registrable domains of hosts, which are the same for all
+// Transports: looking them up costs more than all else that is done before a
+// request is sent.
+var sites struct {
 	mu    sync.RWMutex // guards known
 	known map[string]string
 }
 
-func (s *sites) of(host string) string {
-	s.mu.RLock()
-	site, ok := s.known[host]
-	s.mu.RUnlock()
+// siteOf is the registrable domain of a host (HTML standard: "site"), or the
+// host itself if it has none.
+func siteOf(host string) string {
+	sites.mu.RLock()
+	site, ok := sites.known[host]
+	sites.mu.RUnlock()
 	if ok {
 		return site
 	}
-	site = siteOf(host)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil || len(s.known) >= maxOwners {
-		s.known = make(map[string]string)
+	site = findSite(host)
+	sites.mu.Lock()
+	defer sites.mu.Unlock()
+	if sites.known == nil || len(sites.known) >= maxSites {
+		sites.known = make(map[string]string)
 	}
-	s.known[host] = site
+	sites.known[host] = site
 	return site
 }
 

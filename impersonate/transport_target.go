@@ -293,9 +293,8 @@ func isFieldValue(s string) bool {
 	return true
 }
 
-// siteOf is the registrable domain of a host (HTML standard: "site"), or the
-// host itself if it has none.
-func siteOf(host string) string {
+// findSite is siteOf, looked up.
+func findSite(host string) string {
 	host = strings.TrimSuffix(host, ".")
 	if strings.Contains(host, ":") || isIPv4(host) {
 		return host

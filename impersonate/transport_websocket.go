@@ -58,7 +58,7 @@ func (w *webSocket) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.leave && w.left {
-		return 0, w.c.bodyClosed()
+		return 0, w.writeClosed()
 	}
 	n, err := w.upgradeBody.Write(p)
 	w.left = w.frames.track(p[:n]) || w.left

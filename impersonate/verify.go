@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,8 +41,8 @@ func newVerifier(opts *tlsOptions) (*verifier, error) {
 }
 
 // verify checks a server's chain against the roots, the time, the host asked
-// for and the pins. It is the only such check: full and resumed handshakes of
-// every version come here before they send a byte of a request.
+// for and the pins. It and verifyAgain are the only such checks: full and resumed
+// handshakes of every version come here before they send a byte of a request.
 func (v *verifier) verify(certs []*x509.Certificate, host string) ([][]*x509.Certificate, error) {
 	if v.insecure {
 		return nil, v.checkPins([][]*x509.Certificate{certs[:1]}, host)
@@ -60,6 +61,35 @@ func (v *verifier) verify(certs []*x509.Certificate, host string) ([][]*x509.Cer
 		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
 	}
 	return chains, v.checkPins(chains, host)
+}
+
+// A proof is what a verification has come to: chains that lead to these roots.
+type proof struct {
+	roots  *x509.CertPool
+	chains [][]*x509.Certificate
+}
+
+// verifyAgain is verify for the certificates of a session, which it has proved
+// to be those of the same host before. Signatures, names and constraints are
+// what they were then; the time and the pins are looked at anew, and the roots
+// have to be the same. Anything else is verified from the start.
+func (v *verifier) verifyAgain(certs []*x509.Certificate, host string, before *proof) ([][]*x509.Certificate, error) {
+	if v.insecure || before.roots != v.roots {
+		return v.verify(certs, host)
+	}
+	now := v.now()
+	var valid [][]*x509.Certificate
+	for _, chain := range before.chains {
+		if chain[0].Equal(certs[0]) && !slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
+			return now.Before(c.NotBefore) || now.After(c.NotAfter)
+		}) {
+			valid = append(valid, chain)
+		}
+	}
+	if len(valid) == 0 {
+		return v.verify(certs, host)
+	}
+	return valid, v.checkPins(valid, host)
 }
 
 // checkPins asks that one certificate of one chain has a pinned key.

@@ -15,20 +15,27 @@ const maxHintOrigins = 10_000
 // A hintStore remembers which high-entropy client hints each origin asked for
 // with Accept-CH (Client Hints Infrastructure, section 3).
 type hintStore struct {
-	known   []string // what the profile has values for, in its order; nil = none are ever sent
+	profile *fingerprints.Profile
 	origins *lru[origin, []string]
 }
 
 func newHintStore(p *fingerprints.Profile) *hintStore {
-	s := &hintStore{origins: newLRU[origin, []string](maxHintOrigins)}
-	for i := range p.Headers.Lists {
-		for _, name := range p.Headers.Lists[i].Fields {
-			if isHighEntropy(name) && !slices.Contains(s.known, name) && len(p.Headers.Values[name]) > 0 {
-				s.known = append(s.known, name)
+	return &hintStore{profile: p, origins: newLRU[origin, []string](maxHintOrigins)}
+}
+
+// known is what the profile has values for, in its order: none for a browser
+// that never sends any. It is asked when a server has, which few do.
+func (s *hintStore) known() []string {
+	var known []string
+	h := &s.profile.Headers
+	for i := range h.Lists {
+		for _, name := range h.Lists[i].Fields {
+			if isHighEntropy(name) && !slices.Contains(known, name) && len(h.Values[name]) > 0 {
+				known = append(known, name)
 			}
 		}
 	}
-	return s
+	return known
 }
 
 // isHighEntropy reports whether a field is a hint that servers have to ask for.
@@ -43,7 +50,7 @@ func isHighEntropy(name string) bool {
 // note takes what a navigation's response over a secure connection asks for.
 func (s *hintStore) note(u *url.URL, p *plan, h http.Header) {
 	lines, ok := h["Accept-Ch"]
-	if !ok || len(s.known) == 0 || !p.isNavigation() || !isSecure(u) {
+	if !ok || !p.isNavigation() || !isSecure(u) {
 		return
 	}
 	if list := s.parse(lines); len(list) > 0 {
@@ -57,7 +64,7 @@ func (s *hintStore) note(u *url.URL, p *plan, h http.Header) {
 func (s *hintStore) parse(lines []string) []string {
 	asked := strings.ToLower(strings.Join(lines, ","))
 	var list []string
-	for _, name := range s.known {
+	for _, name := range s.known() {
 		for token := range strings.SplitSeq(asked, ",") {
 			if strings.Trim(token, " \t") == name {
 				list = append(list, name)
@@ -71,7 +78,7 @@ func (s *hintStore) parse(lines []string) []string {
 // wanted is the hints that a request to o carries: those that o asked for as a
 // document, and that are not another origin's to know.
 func (s *hintStore) wanted(o origin) []string {
-	if len(s.known) == 0 || o == (origin{}) {
+	if o == (origin{}) {
 		return nil
 	}
 	list, _ := s.origins.get(o)
@@ -82,6 +89,9 @@ func (s *hintStore) wanted(o origin) []string {
 // request is a navigation of the tab or comes from the target's own document.
 // To others the hints would have to be delegated.
 func (f *fetch) hintOrigin() origin {
+	if f.s.hints.origins.len() == 0 {
+		return origin{} // nobody has asked
+	}
 	target := originOf(f.url)
 	if f.plan.dest == fingerprints.Document || originOf(f.plan.topLevel).is(target) {
 		return target

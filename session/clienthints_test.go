@@ -15,7 +15,7 @@ func TestClientHints(t *testing.T) {
 	answer := http.Header{"Accept-Ch": {"Sec-CH-UA-Arch, sec-ch-ua-platform-version", "Sec-CH-UA, Device-Memory"}}
 	s, f := newFake(t, Options{}, func(*http.Request) fakeAnswer { return fakeAnswer{header: answer} })
 	defer s.CloseNow()
-	if len(s.hints.known) == 0 {
+	if len(s.hints.known()) == 0 {
 		t.Fatal("the profile knows no high-entropy hints")
 	}
 	hints := func() string {

@@ -79,7 +79,7 @@ func (cc *cookieContext) partitionOf(c *Cookie) string {
 
 // cookieContext is that of the fetch's current hop.
 func (f *fetch) cookieContext() cookieContext {
-	cc := cookieContext{habits: &f.s.habits, openJar: f.s.opts.ThirdPartyCookies}
+	cc := cookieContext{habits: &f.s.habits, openJar: f.s.habits.openJar}
 	target, client := originOf(f.url), originOf(f.plan.client)
 	initiated := f.plan.client == nil || client.sameSite(target)
 	if f.plan.dest == fingerprints.Document {
@@ -95,6 +95,9 @@ func (f *fetch) cookieContext() cookieContext {
 	if f.thirdParty() {
 		cc.crossing = crossSite
 		cc.partition = originOf(f.plan.topLevel).site()
+		if f.plan.foreign {
+			cc.partition += " foreign"
+		}
 	} else if !initiated {
 		cc.crossing = crossSite
 	}
@@ -131,7 +134,7 @@ func (f *fetch) jarCookies() string {
 		}
 		return j.header(f.url, f.cookieContext())
 	}
-	if f.thirdParty() && !f.s.opts.ThirdPartyCookies {
+	if f.thirdParty() && !f.s.habits.openJar {
 		return ""
 	}
 	var list []*http.Cookie
@@ -156,7 +159,7 @@ func (f *fetch) storeCookies(resp *http.Response) {
 		}
 		return
 	}
-	if f.thirdParty() && !f.s.opts.ThirdPartyCookies {
+	if f.thirdParty() && !f.s.habits.openJar {
 		return
 	}
 	f.op.callback(func() { f.s.jar.SetCookies(f.url, resp.Cookies()) })

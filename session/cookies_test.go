@@ -245,7 +245,8 @@ func TestSameSite(t *testing.T) {
 		{"firefox", post("https://b.test/", "https://a.test/x"), "unset none"},
 		{"chrome", load("https://a.test/", "https://a.test/i.png"), "unset lax strict none"},
 		{"chrome", load("https://www.a.test/", "https://a.test/i.png"), "unset lax strict none"},
-		{"chrome", load("https://b.test/", "https://a.test/i.png"), ""},
+		{"chrome", load("https://b.test/", "https://a.test/i.png"), "none"},
+		{"chromium-156", load("https://b.test/", "https://a.test/i.png"), ""},
 		{"firefox", load("https://b.test/", "https://a.test/i.png"), ""},
 		{"safari", load("https://b.test/", "https://a.test/i.png"), ""},
 	} {
@@ -323,21 +324,25 @@ func TestLaxAllowUnsafe(t *testing.T) {
 func TestThirdPartyCookies(t *testing.T) {
 	for _, tt := range []struct {
 		browser string
-		third   bool
+		third   ThirdPartyCookies
 		line    string
 		again   string // sent to the third party in the same tab
 		other   string // ... in a tab of another site
 		first   string // ... as the first party
 		access  string
 	}{
-		{"chrome", false, "a=1; Secure; SameSite=None", "", "", "", "none"},
-		{"chrome", false, "a=1; Secure; SameSite=None; Partitioned", "a=1", "", "", "none"},
-		{"chrome", false, "a=1", "", "", "", "none"},
-		{"chrome", true, "a=1; Secure; SameSite=None", "a=1", "a=1", "a=1", "active"},
-		{"firefox", false, "a=1; Secure; SameSite=None", "a=1", "", "", "none"},
-		{"firefox", false, "a=1", "a=1", "", "", "none"},
-		{"firefox", false, "a=1; SameSite=Lax", "", "", "", "none"},
-		{"safari", false, "a=1; Secure; SameSite=None", "", "", "", ""},
+		{"chrome", ThirdPartiesWithheld, "a=1; Secure; SameSite=None", "", "", "", "none"},
+		{"chrome", ThirdPartiesWithheld, "a=1; Secure; SameSite=None; Partitioned", "a=1", "", "", "none"},
+		{"chrome", ThirdPartiesWithheld, "a=1", "", "", "", "none"},
+		{"chrome", ThirdPartiesAllowed, "a=1; Secure; SameSite=None", "a=1", "a=1", "a=1", "active"},
+		{"chrome", ThirdPartiesDefault, "a=1; Secure; SameSite=None", "a=1", "a=1", "a=1", "active"},
+		{"chromium-156", ThirdPartiesDefault, "a=1; Secure; SameSite=None", "", "", "", "none"}, // Debian's build
+		{"chromium-156", ThirdPartiesAllowed, "a=1; Secure; SameSite=None", "a=1", "a=1", "a=1", "active"},
+		{"firefox", ThirdPartiesDefault, "a=1; Secure; SameSite=None", "a=1", "", "", "none"},
+		{"firefox", ThirdPartiesAllowed, "a=1; Secure; SameSite=None", "a=1", "a=1", "a=1", "active"},
+		{"firefox", ThirdPartiesDefault, "a=1", "a=1", "", "", "none"},
+		{"firefox", ThirdPartiesDefault, "a=1; SameSite=Lax", "", "", "", "none"},
+		{"safari", ThirdPartiesDefault, "a=1; Secure; SameSite=None", "", "", "", ""},
 	} {
 		p, err := fingerprints.Lookup(tt.browser)
 		if err != nil {

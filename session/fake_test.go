@@ -27,7 +27,8 @@ type fakeFloor struct {
 	calls    map[*fakeCall]bool
 	wire     map[string]int // X-Id -> times on the wire: the server's ledger
 	requests []*http.Request
-	bodies   map[string][]byte // X-Id -> request body of the last attempt
+	opened   []*impersonate.RequestInfo // by Preconnect
+	bodies   map[string][]byte          // X-Id -> request body of the last attempt
 	idle     int
 	resets   int
 	closeErr error
@@ -73,6 +74,13 @@ func newFakeFloor(script func(*http.Request) fakeAnswer) *fakeFloor {
 }
 
 var errFakeClosedUnsent = fmt.Errorf("fake floor: %w (%w)", impersonate.ErrClosed, impersonate.ErrNotSent)
+
+func (f *fakeFloor) Preconnect(req *http.Request, info *impersonate.RequestInfo) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opened = append(f.opened, info)
+	return f.closeErr
+}
 
 func (f *fakeFloor) RoundTripInfo(req *http.Request, info *impersonate.RequestInfo) (*http.Response, error) {
 	return f.RoundTrip(req.WithContext(impersonate.WithRequestInfo(req.Context(), *info)))

@@ -1,11 +1,13 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -13,14 +15,14 @@ import (
 )
 
 // A fetch is one admitted request on its way through hops and attempts: the
-// Fetch standard's request.
+// Fetch standard's request. It is used again once the request has an outcome;
+// what lives as long as a response's body is in reply.
 type fetch struct {
-	s      *Session
-	op     op
+	s *Session
+	*reply
 	plan   plan
 	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
 	first  impersonate.RequestInfo  // of the first hop, if the caller has none
-	body   body                     // of the response, once it is delivered
 	single bool                     // RoundTrip: one hop, no cookies
 
 	parent context.Context // the caller's
@@ -40,6 +42,22 @@ type fetch struct {
 	sentHints []string
 }
 
+// A reply is what a request leaves behind when it returns a response.
+type reply struct {
+	op   op
+	body body // once the response is delivered
+}
+
+// fetches are half a kilobyte that a request need not allocate, nor its
+// response hold on to.
+var fetches = sync.Pool{New: func() any { return new(fetch) }}
+
+// free gives f up when nothing of ours looks at it any more.
+func (f *fetch) free() {
+	*f = fetch{}
+	fetches.Put(f)
+}
+
 // A chain is what a request's redirects so far made of it.
 type chain struct {
 	site       fingerprints.Site
@@ -54,7 +72,8 @@ type chain struct {
 
 // newFetch admits a request. If it cannot, the body is closed.
 func (s *Session) newFetch(req *http.Request) (*fetch, error) {
-	f := &fetch{s: s, cur: req, basic: true}
+	f := fetches.Get().(*fetch)
+	*f = fetch{s: s, reply: new(reply), cur: req, basic: true}
 	if err := s.life.begin(&f.op); err != nil {
 		closeRequestBody(req)
 		return nil, &RequestError{Outcome: NotSent, Err: err}
@@ -112,7 +131,8 @@ func planOf(i *impersonate.RequestInfo) plan {
 // begin sets the chain up for the first hop.
 func (f *fetch) begin(req *http.Request) {
 	f.chain = chain{referrer: f.plan.referrer, policy: f.plan.policy}
-	if r := firstOf(req).Header.Get("Referer"); r != "" {
+	if first := firstOf(req); len(first.Header) > 0 && first.Header.Get("Referer") != "" {
+		r := first.Header.Get("Referer")
 		f.chain.referrer, _ = url.Parse(r)
 		f.chain.ownReferer = true
 	}
@@ -139,7 +159,13 @@ func (f *fetch) replay(req *http.Request) {
 // closer again.
 func (f *fetch) enterHop(to *url.URL) {
 	to = f.s.hsts.upgrade(to)
-	c, client, target := &f.chain, originOf(f.plan.client), originOf(to)
+	c := &f.chain
+	if f.url == nil && f.plan.client == nil && f.chain.referrer == nil {
+		// A typed address, the way of most requests: from nowhere.
+		f.url, c.site = to, cmp.Or(f.plan.site, fingerprints.SiteNone)
+		return
+	}
+	client, target := originOf(f.plan.client), originOf(to)
 	if f.url == nil {
 		c.started = f.plan.client != nil && !client.is(target)
 	} else {
@@ -194,10 +220,15 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	*i = impersonate.RequestInfo{
 		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
 		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
-		FetchPriority: p.fetchPriority, Cache: p.cache,
+		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder,
 		Document:  p.client,
+		Foreign:   p.foreign,
 		Origin:    f.originHeader(),
 		Anonymous: !f.credentialed(),
+	}
+	if n := len(p.layouts); n > 0 && p.dest == fingerprints.Image {
+		l := &p.layouts[min(len(f.via), n-1)]
+		i.FetchPriority, i.Raised = cmp.Or(p.fetchPriority, l.Sight), l.Raised
 	}
 	if c.referrer != nil {
 		i.Referer = c.referrer.String()
@@ -205,10 +236,10 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	if p.topLevel != nil {
 		i.TopLevel = originOf(p.topLevel).site()
 	}
-	if f.s.habits.storageAccess && f.thirdParty() && !i.Anonymous && isSecure(f.url) {
-		i.StorageAccess = "none"
-		if f.s.opts.ThirdPartyCookies {
-			i.StorageAccess = "active"
+	if f.thirdParty() && !i.Anonymous {
+		i.Withheld = !f.s.habits.openJar
+		if f.s.habits.storageAccess && isSecure(f.url) {
+			i.StorageAccess = map[bool]string{true: "active", false: "none"}[f.s.habits.openJar]
 		}
 	}
 	i.ClientHints = f.s.hints.wanted(f.hintOrigin())
@@ -239,7 +270,7 @@ func (f *fetch) originHeader() string {
 
 // thirdParty reports whether the hop goes to another site than the tab shows.
 func (f *fetch) thirdParty() bool {
-	return f.plan.topLevel != nil && !originOf(f.plan.topLevel).sameSite(originOf(f.url))
+	return f.plan.topLevel != nil && (f.plan.foreign || !originOf(f.plan.topLevel).sameSite(originOf(f.url)))
 }
 
 // wire is the hop as the floor gets it: the request itself if there is nothing

@@ -35,6 +35,16 @@ type FetchOptions struct {
 	// fetchpriority. If empty, automatic.
 	Priority string
 
+	// Layouts is what the layout knows of an image when its request is made,
+	// and again behind each redirect; the last one stays. Without Priority it
+	// is what browsers choose an image's priority by. If empty, nothing is known.
+	Layouts []Layout
+
+	// FieldOrder names the request's own header fields in the order in which
+	// the page set them, which an http.Header does not have and Firefox keeps.
+	// Fields not named follow.
+	FieldOrder []string
+
 	// ReferrerPolicy goes before the document's, in the words of the Referrer
 	// Policy standard.
 	ReferrerPolicy string
@@ -45,12 +55,22 @@ type FetchOptions struct {
 
 	// Kind is the flavour of the destination, in the words of
 	// fingerprints.Request.Kind: "module", "async", "defer", "preload",
-	// "favicon", "beacon", "eventsource", "keepalive", "prefetch", "print".
+	// "favicon", "revalidated" (an image that is in the cache), "beacon", "eventsource", "keepalive", "prefetch", "print".
 	Kind string
 
 	// Script says that the page's script did it, not the user: a navigation
 	// then has no Sec-Fetch-User, and a reload is location.reload().
 	Script bool
+}
+
+// A Layout is what is known of an image's place on the page.
+type Layout struct {
+	// Sight is "seen" or "unseen"; "" = not known yet.
+	Sight string
+
+	// Raised says that the image turned out to be seen between the making of the
+	// request's header and its sending: Chrome sends it with another weight.
+	Raised bool
 }
 
 type fetchOptionsKey struct{}

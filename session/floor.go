@@ -11,6 +11,7 @@ import (
 // a test. It has the same states as the Session and the same manners.
 type floor interface {
 	RoundTripInfo(*http.Request, *impersonate.RequestInfo) (*http.Response, error)
+	Preconnect(*http.Request, *impersonate.RequestInfo) error
 	Shutdown(context.Context) error
 	CloseNow() error
 	CloseIdleConnections()

@@ -19,10 +19,13 @@ type habits struct {
 	// third parties get no cookies.
 	partitions   bool
 	partitionAll bool
+	openJar      bool // third parties share the first parties' cookies
 
 	storageAccess bool // sends Sec-Fetch-Storage-Access
 
 	reloadKeepsReferrer bool // location.reload() repeats the navigation's Referer
+	framesReload        bool // with their page
+	iconInitiator       bool // an icon is asked for in the name of the site that posted
 
 	geckoForms bool // the boundary of multipart/form-data is Gecko's, not WebKit's
 
@@ -30,9 +33,12 @@ type habits struct {
 	preflightDefault time.Duration // for how long if the server does not say; 0 = for one request
 }
 
-func habitsOf(p *fingerprints.Profile) habits {
+func habitsOf(p *fingerprints.Profile, third ThirdPartyCookies) habits {
 	g := &p.Pages
 	return habits{
+		openJar:             third == ThirdPartiesAllowed || third == ThirdPartiesDefault && g.Cookies.ThirdParties == "open",
+		framesReload:        g.FramesReload,
+		iconInitiator:       g.IconInitiator,
 		originAlways:        g.OriginAlways,
 		laxUnset:            g.Cookies.Unset == "lax",
 		laxGrace:            time.Duration(g.Cookies.UnsetGrace) * time.Second,
@@ -50,4 +56,14 @@ func habitsOf(p *fingerprints.Profile) habits {
 // originOn reports whether a CORS request to the page's own origin carries Origin.
 func (h *habits) originOn(p *plan) bool {
 	return h.originAlways && p.dest != fingerprints.Empty && p.dest != fingerprints.Manifest
+}
+
+// inherit is what a request has from how its document came about.
+func (h *habits) inherit(p *plan, d *document) {
+	switch {
+	case h.framesReload && d.reloaded && (p.dest == fingerprints.IFrame || p.dest == fingerprints.Frame) && p.kind == "":
+		p.kind = "reload"
+	case h.iconInitiator && d.poster != nil && p.kind == "favicon":
+		p.client, p.foreign = d.poster, true
+	}
 }

@@ -25,8 +25,11 @@ func newHSTSStore() *hstsStore { return &hstsStore{hosts: newLRU[string, hstsEnt
 // note takes what a response over https says (RFC 6797, section 8.1).
 func (s *hstsStore) note(u *url.URL, h http.Header) {
 	lines := h["Strict-Transport-Security"]
+	if len(lines) == 0 || u.Scheme != "https" {
+		return
+	}
 	host := asciiHost(u.Hostname())
-	if len(lines) == 0 || u.Scheme != "https" || net.ParseIP(host) != nil {
+	if net.ParseIP(host) != nil {
 		return
 	}
 	age, subdomains, ok := parseHSTS(lines[0]) // only the first counts

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -119,48 +120,92 @@ func cycle(t *testing.T, s *Session, url string, seed uint64) {
 	wantConserved(t, s)
 }
 
-// L22: sessions come and go, with all kinds of trouble, and leave nothing.
+// L22: sessions come and go, with all kinds of trouble, and leave nothing: no
+// goroutine, no descriptor, and no memory.
 func TestNoLeaks(t *testing.T) {
-	cycles := 1000
+	stretch := 125 // of four, for each protocol
 	if testing.Short() {
-		cycles = 60
+		stretch = 8
 	}
 	for _, h2 := range []bool{true, false} {
 		_, srv := newReal(t, h2, Options{}, faultServer())
 		roots := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-		// What is alive rises and falls with buffers in pools and the server's
-		// last connections: the least of a stretch is what stays.
-		fds, early, late := 0, int64(math.MaxInt64), int64(math.MaxInt64)
-		for i := range cycles / 2 {
-			s, err := New(&Options{RootCAs: roots})
-			if err != nil {
-				t.Fatal(err)
+		cycles := 0
+		run := func() memory {
+			low := memory{math.MaxFloat64, math.MaxFloat64}
+			for range stretch {
+				s, err := New(&Options{RootCAs: roots})
+				if err != nil {
+					t.Fatal(err)
+				}
+				cycle(t, s, srv.URL, uint64(cycles))
+				if n := strings.Count(ourStacks(), "goroutine "); n > 0 {
+					t.Fatalf("cycle %d leaves %d goroutines:\n%s", cycles, n, ourStacks())
+				}
+				if cycles++; t.Failed() {
+					t.FailNow()
+				}
+				if cycles%4 == 0 {
+					low = low.least(memoryNow(t))
+				}
 			}
-			cycle(t, s, srv.URL, uint64(i))
-			if n := strings.Count(ourStacks(), "goroutine "); n > 0 {
-				t.Fatalf("cycle %d leaves %d goroutines:\n%s", i, n, ourStacks())
-			}
-			if i == cycles/8 { // warm
-				fds = openFDs(srv.Config)
-			}
-			switch stretch := cycles / 8; {
-			case i%max(1, cycles/100) != 0 || i < stretch:
-			case i < 2*stretch:
-				early = min(early, heap())
-			case i >= 3*stretch:
-				late = min(late, heap())
-			}
-			if t.Failed() {
-				return
-			}
+			return low
+		}
+		run()
+		fds := openFDs(srv.Config)
+		run()
+		before, after := run(), run()
+		// A leak goes on growing; a pool that filled up, or a stack that grew, does not.
+		for more := 0; after.isMoreThan(before) && more < 4; more++ {
+			before, after = after, run()
+		}
+		t.Logf("h2=%t, %d cycles: heap %.0f then %.0f bytes, resident %.0f then %.0f", h2, cycles, before.heap, after.heap, before.resident, after.resident)
+		if after.isMoreThan(before) {
+			t.Error("memory grows")
 		}
 		if now := openFDs(srv.Config); now > fds+2 {
 			t.Errorf("%d descriptors after warming up, %d now", fds, now)
 		}
-		if late > early+early/20+128<<10 {
-			t.Errorf("heap grew from %d to %d", early, late)
-		}
 	}
+}
+
+// memory is what is in use, in bytes. It rises and falls with buffers in pools,
+// with stacks, and with the server's last connections: the least of a stretch
+// is what stays.
+type memory struct{ heap, resident float64 }
+
+func (m memory) least(o memory) memory {
+	return memory{min(m.heap, o.heap), min(m.resident, o.resident)}
+}
+
+// isMoreThan reports whether m is 1 % over o, of what is resident. The heap is
+// a fifteenth of that, so 5 % and a few buffers of it are as much.
+func (m memory) isMoreThan(o memory) bool {
+	if m.heap > o.heap*1.05+128<<10 {
+		return true
+	}
+	return !raceEnabled && !testing.Short() && m.resident > o.resident*1.01
+}
+
+func heap() int64 {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func memoryNow(t *testing.T) memory {
+	inUse := float64(heap())
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Logf("resident memory is not known: %v", err)
+		return memory{inUse, 0}
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(statm))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return memory{inUse, float64(pages * os.Getpagesize())}
 }
 
 // ourStacks is the stacks of goroutines inside the module's code, but for
@@ -192,11 +237,4 @@ func openFDs(srv *http.Server) int {
 	defer srv.SetKeepAlivesEnabled(true)
 	list, _ := os.ReadDir("/proc/self/fd")
 	return len(list)
-}
-
-func heap() int64 {
-	debug.FreeOSMemory()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

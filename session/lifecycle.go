@@ -35,8 +35,12 @@ func (s State) String() string {
 }
 
 // stuckGrace is how long, once everything is aborted, the Session waits for
-// the calls under way to come back from the floor.
-const stuckGrace = 100 * time.Millisecond
+// the calls under way to come back from the floor. It is waited in slices: on a
+// machine so busy that nothing of ours ran, a slice passes and not the whole.
+const (
+	stuckGrace  = 100 * time.Millisecond
+	graceSlices = 10
+)
 
 // lifecycle owns the Session's state and counts what is in flight.
 type lifecycle struct {
@@ -228,9 +232,10 @@ func (s *Session) enterClosingLocked() (tell bool) {
 // then waits for the calls under way to come back.
 func (s *Session) drain(ctx context.Context) {
 	err := s.floor.Shutdown(ctx)
-	if !s.life.waitQuiet(ctx) {
-		grace, cancel := context.WithTimeout(context.Background(), stuckGrace)
-		s.life.waitQuiet(grace)
+	quiet := s.life.waitQuiet(ctx)
+	for n := 0; n < graceSlices && !quiet; n++ {
+		grace, cancel := context.WithTimeout(context.Background(), stuckGrace/graceSlices)
+		quiet = s.life.waitQuiet(grace)
 		cancel()
 	}
 	s.enterClosed(err)
@@ -272,7 +277,7 @@ func (s *Session) enterClosed(floorErr error) {
 	var fe *impersonate.CloseError
 	switch {
 	case errors.As(floorErr, &fe):
-		l.stuck = max(l.stuck, fe.Stuck)
+		l.stuck, l.floorErr = max(l.stuck, fe.Stuck), fe.Floor
 	default:
 		l.floorErr = floorErr
 	}

@@ -66,6 +66,11 @@ func TestShutdownBoundAborts(t *testing.T) {
 		wantClosed(t, err, MaybeProcessed)
 		unread.Body.Close()
 		slow.Body.Close()
+		for _, again := range []func() error{s.Close, s.CloseNow} { // L17: what was cut off has been told
+			if err := again(); err != nil {
+				t.Errorf("closing a closed Session: %v", err)
+			}
+		}
 		wantConserved(t, s)
 	})
 }

@@ -65,6 +65,7 @@ func TestClosedSessionRefusesEveryEntryPoint(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+		stats := s.Stats()
 		ctx := t.Context()
 		get := func(f func(*http.Request) (*http.Response, error)) func(io.Reader) error {
 			return func(body io.Reader) error {
@@ -128,6 +129,9 @@ func TestClosedSessionRefusesEveryEntryPoint(t *testing.T) {
 		s.Reset()
 		if f.idle != 0 || f.resets != 0 {
 			t.Error("CloseIdleConnections or Reset reached the floor of a closed session")
+		}
+		if now := s.Stats(); now != stats {
+			t.Errorf("refused requests count: %+v, was %+v", now, stats)
 		}
 		wantConserved(t, s)
 	})
@@ -252,8 +256,12 @@ func TestRedirectIsNotFollowedWhileClosing(t *testing.T) {
 			result := make(chan error, 1)
 			go func() {
 				resp, err := do(newReq(t, "POST", "https://a.test/", nil))
-				if client == "Do" && (resp == nil || resp.StatusCode != 302) {
-					t.Errorf("no 302 beside the error: %v", resp)
+				if client == "Do" {
+					if resp == nil || resp.StatusCode != 302 {
+						t.Errorf("no 302 beside the error: %v", resp)
+					} else if _, err := resp.Body.Read(make([]byte, 1)); err == nil {
+						t.Error("the 302's body is open")
+					}
 				}
 				result <- err
 			}()

@@ -21,7 +21,7 @@ type lruEntry[K comparable, V any] struct {
 }
 
 func newLRU[K comparable, V any](size int) *lru[K, V] {
-	return &lru[K, V]{size: size, entries: make(map[K]*list.Element)}
+	return &lru[K, V]{size: size}
 }
 
 func (l *lru[K, V]) get(key K) (v V, ok bool) {
@@ -42,6 +42,9 @@ func (l *lru[K, V]) put(key K, v V) {
 		e.Value = lruEntry[K, V]{key, v}
 		l.order.MoveToFront(e)
 		return
+	}
+	if l.entries == nil {
+		l.entries = make(map[K]*list.Element)
 	}
 	l.entries[key] = l.order.PushFront(lruEntry[K, V]{key, v})
 	if l.order.Len() > l.size {

@@ -105,11 +105,9 @@ type Options struct {
 	// NoCookies keeps and sends no cookies but those in a request's own header.
 	NoCookies bool
 
-	// ThirdPartyCookies sends and keeps cookies of other sites than the tab's.
-	// If false they are withheld, or partitioned by the tab's site as the
-	// browser does it, and Sec-Fetch-Storage-Access says none:
-	// testdata/captures/chromium-156-everything.json.
-	ThirdPartyCookies bool
+	// ThirdPartyCookies is the user's setting for cookies of other sites than
+	// the tab's. If zero, what the browser comes with.
+	ThirdPartyCookies ThirdPartyCookies
 
 	// MaxRedirects is how many redirects are followed. If zero, 20; if
 	// negative, none is: the 3xx response is returned.
@@ -174,6 +172,23 @@ type Options struct {
 	// says there if the profile's release is older than a year.
 	Logger *slog.Logger
 }
+
+// ThirdPartyCookies says what becomes of the cookies of other sites than the tab's.
+type ThirdPartyCookies uint8
+
+// The settings for them.
+const (
+	ThirdPartiesDefault ThirdPartyCookies = iota // the profile's
+
+	// ThirdPartiesAllowed sends and keeps them; Sec-Fetch-Storage-Access says
+	// active (testdata/captures/chromium-143-everything.json).
+	ThirdPartiesAllowed
+
+	// ThirdPartiesWithheld withholds them, or keeps them apart by the tab's site
+	// as the browser does it; Sec-Fetch-Storage-Access says none
+	// (testdata/captures/chromium-156-everything.json).
+	ThirdPartiesWithheld
+)
 
 func (o *Options) drainTimeout() time.Duration {
 	return max(0, cmp.Or(o.DrainTimeout, 10*time.Second))

@@ -17,6 +17,8 @@ type plan struct {
 	kind          string
 	user          bool
 	fetchPriority string
+	layouts       []Layout // by redirect
+	fieldOrder    []string
 	cache         string
 	credentials   Credentials
 
@@ -26,6 +28,7 @@ type plan struct {
 	policy   referrerPolicy    // the page's; "" = the default one
 	site     fingerprints.Site // of the first request, where it is not to be computed
 	checked  bool              // CORS is enforced: the request is a tab's
+	foreign  bool              // client is of another site, for which topLevel counts as a third party
 }
 
 // planFor is the plan of a request without a tab: GET and HEAD are a typed
@@ -61,6 +64,7 @@ func (p *plan) apply(o *FetchOptions) {
 	p.mode = cmp.Or(o.Mode, p.mode, usualMode(p.dest, p.kind))
 	p.credentials = cmp.Or(o.Credentials, p.credentials, usualCredentials(p.dest, p.mode, p.kind))
 	p.fetchPriority = cmp.Or(o.Priority, p.fetchPriority)
+	p.layouts, p.fieldOrder = o.Layouts, o.FieldOrder
 	p.cache = cmp.Or(o.Cache, p.cache)
 	if p.kind == "eventsource" {
 		p.cache = cmp.Or(p.cache, "no-store") // HTML standard, section 9.2.2
@@ -120,5 +124,5 @@ func usualCredentials(d fingerprints.Dest, m fingerprints.Mode, kind string) Cre
 
 // isUpgrade reports whether a request asks to become a WebSocket.
 func isUpgrade(req *http.Request) bool {
-	return strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
+	return len(req.Header) > 0 && strings.EqualFold(req.Header.Get("Upgrade"), "websocket")
 }

@@ -174,3 +174,73 @@ func TestRealWriteBlockedPeer(t *testing.T) {
 		}
 	})
 }
+
+// A stubbornReader is a request body whose Read ignores Close.
+type stubbornReader struct{ entered, free chan struct{} }
+
+func (r *stubbornReader) Read([]byte) (int, error) {
+	select {
+	case r.entered <- struct{}{}:
+	default:
+	}
+	<-r.free
+	return 0, io.EOF
+}
+
+func (r *stubbornReader) Close() error { return nil }
+
+// L16, and contract clause 25: what is held by the caller's own code when the
+// Session closes, a body's Read or a dialer, is counted and not waited for.
+func TestRealStuckCodeIsCounted(t *testing.T) {
+	bothProtocols(t, func(t *testing.T, h2 bool) {
+		for _, what := range []string{"body", "dialer", "both"} {
+			t.Run(what, func(t *testing.T) {
+				free := make(chan struct{})
+				entered := make(chan struct{}, 4)
+				want := 0
+				o := Options{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if strings.HasSuffix(addr, ":1") {
+						entered <- struct{}{}
+						<-free
+						return nil, net.ErrClosed
+					}
+					return new(net.Dialer).DialContext(ctx, network, addr)
+				}}
+				s, srv := newReal(t, h2, o, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					io.Copy(io.Discard, r.Body) //nolint:errcheck // it never ends
+				}))
+				var wg sync.WaitGroup
+				if what != "dialer" {
+					want++
+					wg.Go(func() {
+						_, err := s.Post(t.Context(), srv.URL, "text/plain", &stubbornReader{entered, free})
+						if !errors.Is(err, ErrSessionClosed) { // its HEADERS may wait for the first Read
+							t.Errorf("POST: %v", err)
+						}
+					})
+				}
+				if what != "body" {
+					want++
+					wg.Go(func() {
+						_, err := s.Get(t.Context(), "https://127.0.0.1:1/")
+						wantClosed(t, err, NotSent)
+					})
+				}
+				for range want {
+					<-entered
+				}
+				start := time.Now()
+				var ce *CloseError
+				if err := s.CloseNow(); !errors.As(err, &ce) || ce.Stuck != want {
+					t.Errorf("CloseNow: %v, want %d stuck", err, want)
+				}
+				if d := time.Since(start); d > time.Second {
+					t.Errorf("CloseNow took %v", d)
+				}
+				close(free)
+				wg.Wait()
+				wantConserved(t, s)
+			})
+		}
+	})
+}

@@ -21,8 +21,11 @@ var bodyFields = []string{"Content-Encoding", "Content-Language", "Content-Locat
 // follow is the next hop's request, or nil if resp is the result. With an
 // error resp's body is closed; it is the caller's all the same.
 func (f *fetch) follow(resp *http.Response) (*http.Request, error) {
+	if !isRedirect(resp.StatusCode) || f.s.opts.MaxRedirects < 0 {
+		return nil, nil
+	}
 	location := resp.Header.Get("Location")
-	if !isRedirect(resp.StatusCode) || location == "" || f.s.opts.MaxRedirects < 0 {
+	if location == "" {
 		return nil, nil
 	}
 	resp.Request = f.cur

@@ -72,7 +72,10 @@ const oldProfile = 365 * 24 * time.Hour
 
 // tellAge says once, to Options.Logger, that few people still use this release.
 func (s *Session) tellAge(now time.Time) {
-	if age := s.profile.Age(now); s.opts.Logger != nil && age > oldProfile {
+	if s.opts.Logger == nil {
+		return
+	}
+	if age := s.profile.Age(now); age > oldProfile {
 		s.opts.Logger.Warn("session: the profile is of an old browser release", "profile", s.profile.FullName(),
 			"released", s.profile.Released, "days", int(age.Hours()/24))
 	}
@@ -80,7 +83,7 @@ func (s *Session) tellAge(now time.Time) {
 
 // newSession makes a Session on any floor.
 func newSession(o Options, p *fingerprints.Profile, f floor) *Session {
-	s := &Session{opts: o, profile: p, floor: f, jar: o.Jar, habits: habitsOf(p), proxied: o.Proxy != ""}
+	s := &Session{opts: o, profile: p, floor: f, jar: o.Jar, habits: habitsOf(p, o.ThirdPartyCookies), proxied: o.Proxy != ""}
 	if s.jar == nil && !o.NoCookies {
 		s.jar = NewCookieJar()
 	}
@@ -105,6 +108,7 @@ func (s *Session) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer f.free()
 	return f.run()
 }
 
@@ -170,6 +174,7 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer f.free()
 	f.single = true
 	return f.run()
 }

@@ -28,6 +28,8 @@ type document struct {
 	policy   referrerPolicy
 	referrer *url.URL          // what its navigation was referred by
 	site     fingerprints.Site // of its navigation
+	reloaded bool
+	poster   *url.URL // the document of another site whose form led to it; or nil
 }
 
 // NewTab returns an empty tab.
@@ -140,7 +142,10 @@ func (t *Tab) navigate(req *http.Request, p plan) (*http.Response, error) {
 	}
 	u := *f.url
 	u.User = nil
-	d := &document{url: &u, policy: referrerPolicyOf(resp.Header), referrer: f.chain.referrer, site: f.chain.site}
+	d := &document{url: &u, policy: referrerPolicyOf(resp.Header), referrer: f.chain.referrer, site: f.chain.site, reloaded: p.kind == "reload"}
+	if from := originOf(p.client); p.kind == "form" && f.cur.Method == http.MethodPost && !from.sameSite(originOf(&u)) {
+		d.poster = p.client
+	}
 	t.mu.Lock()
 	t.doc = d
 	t.mu.Unlock()
@@ -184,9 +189,22 @@ func (t *Tab) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.send(req, plan{dest: fingerprints.Empty}, true)
 }
 
-// send sends a request that the document makes. Without a document it comes
-// from one at the target's root.
+// send sends a request that the document makes.
 func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, error) {
+	f, err := t.fetch(req, p)
+	if err != nil {
+		return nil, err
+	}
+	f.single = single
+	if f.plan.mode == fingerprints.SameOrigin && !f.basic {
+		return nil, f.fail(&CORSError{URL: redact(f.url), Reason: "not of the page's origin"}, NotSent)
+	}
+	return f.run()
+}
+
+// fetch admits a request that the document makes. Without a document it comes
+// from one at the target's root.
+func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
 	d := t.document()
 	if d != nil && req != nil && req.URL != nil && !req.URL.IsAbs() {
 		rel := req
@@ -197,7 +215,6 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 	if err != nil {
 		return nil, err
 	}
-	f.single = single
 	if d == nil {
 		d = &document{url: &url.URL{Scheme: httpScheme(f.url.Scheme), Host: f.url.Host, Path: "/"}}
 	}
@@ -206,11 +223,36 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 		p.referrer = nil // testdata/captures/chromium-156.json, the handshake has no Referer
 	}
 	p.apply(fetchOptions(f.parent))
+	t.s.habits.inherit(&p, d)
 	f.replan(p)
-	if p.mode == fingerprints.SameOrigin && !f.basic {
-		return nil, f.fail(&CORSError{URL: redact(f.url), Reason: "not of the page's origin"}, NotSent)
+	return f, nil
+}
+
+// Preconnect makes the connection on which Load, or Navigate if dest is
+// Document, would send its request, and sends nothing: what a page asks for
+// with <link rel=preconnect>, and a browser does ahead of a navigation.
+func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string) error {
+	req, err := t.request(ctx, http.MethodGet, url, "", nil)
+	if err != nil {
+		return err
 	}
-	return f.run()
+	var f *fetch
+	if dest == fingerprints.Document {
+		if f, err = t.s.newFetch(req); err == nil {
+			f.replan(t.navigation(ctx))
+		}
+	} else {
+		f, err = t.fetch(req, plan{dest: dest})
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.s.floor.Preconnect(f.wire(), f.info()); err != nil {
+		return f.fail(err, NotSent)
+	}
+	f.op.end(opOK)
+	f.cancel()
+	return nil
 }
 
 // replan begins the fetch anew with what the tab knows.

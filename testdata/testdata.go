@@ -10,6 +10,13 @@ import "embed"
 //go:embed captures/*.json
 var Captures embed.FS
 
+// Replays holds replays/NAME.json, which says what a page and its user did while
+// the capture NAME was made, in calls on a session.Tab. "go test ./cmd/fpcheck
+// -run TestReplays -update" writes them.
+//
+//go:embed replays/*.json
+var Replays embed.FS
+
 // KnownDiffs is known_diffs.json: what a replay cannot show as the browser did,
 // with a reason each. fpcheck verify says when an entry is not needed any more.
 //

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -26,44 +25,17 @@ var knownDiffs = sync.OnceValue(func() []knownDiff {
 	return list
 })
 
-// dropKnown takes the known differences from a capture out of r, and returns
-// how many there were. Another capture of the same browser and page has the
-// same reasons.
+// dropKnown takes the known differences from one of our captures out of r, and
+// returns how many there were.
 func dropKnown(c *observe.Capture, r *fingerprints.Report) int {
-	capture := c.Provenance.Name
-	if !hasCapture(capture) {
-		capture = kindOf(c)
+	if !isOurs(c) {
+		return 0
 	}
 	before := len(r.Differences)
 	r.Differences = slices.DeleteFunc(r.Differences, func(d string) bool {
-		return slices.ContainsFunc(knownDiffs(), func(k knownDiff) bool {
-			return (k.Capture == capture || kindOfName(k.Capture) == capture) && k.Difference == d
-		})
+		return slices.ContainsFunc(knownDiffs(), func(k knownDiff) bool { return k.Capture == c.Provenance.Name && k.Difference == d })
 	})
 	known := before - len(r.Differences)
 	r.Total -= known
 	return known
-}
-
-// kindOf says which browser a capture shows, and on which page: "firefox everything".
-func kindOf(c *observe.Capture) string {
-	browser, page := "", ""
-	for _, agent := range agents(c) {
-		browser, _ = product(agent)
-	}
-	for _, t := range c.Conns {
-		for _, f := range t.Frames {
-			if f.Value(":path") == "/everything" {
-				page = "everything"
-			}
-		}
-	}
-	return browser + " " + page
-}
-
-// kindOfName is kindOf for the name of one of our captures.
-func kindOfName(name string) string {
-	browser, rest, _ := strings.Cut(name, "-")
-	_, page, _ := strings.Cut(rest, "-")
-	return browser + " " + page
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // request says what kind of request a step was, in the profile's terms.
-func (s *step) request() fingerprints.Request {
+func (s *asked) request() fingerprints.Request {
 	o := flavours[s.url.Path]
 	q := fingerprints.Request{HTTP2: s.frame != nil, Method: s.method, Kind: o.Kind, Cache: o.Cache, FetchPriority: o.Priority, User: s.value("sec-fetch-user") == "?1"}
 	q.Dest, _ = fingerprints.ParseDest(s.value("sec-fetch-dest"))
@@ -44,11 +44,12 @@ var brought = []string{"content-length", "content-type", "origin", "referer", "c
 // redirect or a reload have habits of their own, which stay the base's.
 func (l *learner) learnHeaders() error {
 	l.learnLanguage()
-	steps, err := stepsOf(l.conns)
+	steps, err := requestsOf(l.conns)
 	if err != nil {
 		return err
 	}
 	l.learnStorageAccess(steps)
+	l.learnConnections(steps)
 	steps = telling(steps)
 	wrong, err := l.learnTableHash(steps)
 	if err != nil {
@@ -87,7 +88,7 @@ func (l *learner) learnHeaders() error {
 
 // learnTableHash takes the hash of Chromium's header table that explains the
 // captures best, and returns how much is still wrong.
-func (l *learner) learnTableHash(steps []step) (least int, err error) {
+func (l *learner) learnTableHash(steps []asked) (least int, err error) {
 	was := l.p.Headers.TableHash
 	if least, err = l.wrong(steps); err != nil {
 		return 0, err
@@ -111,8 +112,8 @@ func (l *learner) learnTableHash(steps []step) (least int, err error) {
 
 // telling are the HTTP/2 requests that show a habit, those behind a redirect
 // marked. A reload repeats what another page said.
-func telling(steps []step) (list []step) {
-	from := map[string]*step{}
+func telling(steps []asked) (list []asked) {
+	from := map[string]*asked{}
 	for i := range steps {
 		s := &steps[i]
 		if s.frame == nil || s.url.Path == "/done" || s.isReload() {
@@ -134,7 +135,7 @@ func telling(steps []step) (list []step) {
 }
 
 // wrong counts what the profile says otherwise than the captures.
-func (l *learner) wrong(steps []step) (n int, err error) {
+func (l *learner) wrong(steps []asked) (n int, err error) {
 	for i := range steps {
 		faults, err := l.faults(&steps[i])
 		if err != nil {
@@ -157,7 +158,7 @@ func (l *learner) snapshot() (restore func()) {
 
 // learnStorageAccess finds out whether the browser knows Sec-Fetch-Storage-Access.
 // Its values are the session's; that a profile has a rule for it is what counts.
-func (l *learner) learnStorageAccess(steps []step) {
+func (l *learner) learnStorageAccess(steps []asked) {
 	const name = "sec-fetch-storage-access"
 	asked, yes := false, true
 	for i := range steps {
@@ -179,15 +180,20 @@ func (l *learner) learnStorageAccess(steps []step) {
 }
 
 // isReload reports whether the user or a script loaded the document again.
-func (s *step) isReload() bool {
+func (s *asked) isReload() bool {
 	return s.isDocument() && s.method == "GET" && (strings.Contains(s.value("cache-control"), "max-age") || s.value("referer") == s.url.String())
 }
 
 // learnLanguage finds the form of accept-language that gives the captured value.
 func (l *learner) learnLanguage() {
 	want := l.value("accept-language")
+	if want == "" { // a headless build that nobody told a language
+		delete(l.p.Headers.Values, "accept-language")
+		l.notes = append(l.notes, "the browser says no accept-language")
+		return
+	}
 	was := l.p.Headers.AcceptLanguage
-	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}} {
+	for _, form := range []fingerprints.AcceptLanguage{was, {Step: 1}, {Step: 1, NoExpand: true}, {}, {Step: 1, Verbatim: true}, {Step: 1, Verbatim: true, NoExpand: true}} {
 		l.p.Headers.AcceptLanguage = form
 		f, err := l.p.Form(fingerprints.Request{HTTP2: true}, languages(want))
 		if err != nil {
@@ -203,7 +209,7 @@ func (l *learner) learnLanguage() {
 
 // faults are what the profile says otherwise than a captured request, each as
 // the change that mends it.
-func (l *learner) faults(s *step) (fixes []func(), err error) {
+func (l *learner) faults(s *asked) (fixes []func(), err error) {
 	q := s.request()
 	form, err := l.p.Form(q, "")
 	if err != nil {
@@ -252,7 +258,7 @@ func (l *learner) faults(s *step) (fixes []func(), err error) {
 }
 
 // fields are the regular fields in order, cookie crumbs as one.
-func (s *step) fields() (list [][2]string) {
+func (s *asked) fields() (list [][2]string) {
 	for _, x := range s.frame.Fields {
 		switch {
 		case strings.HasPrefix(x.Name, ":"):
@@ -267,7 +273,7 @@ func (s *step) fields() (list [][2]string) {
 
 // priorityFault compares weight and priority field; images are left out,
 // theirs follow the layout.
-func (l *learner) priorityFault(s *step, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) func() {
+func (l *learner) priorityFault(s *asked, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) func() {
 	weight := 0
 	if s.frame.Priority != nil {
 		weight = s.frame.Priority.Weight
@@ -303,7 +309,7 @@ func whenOf(r *fingerprints.Request) fingerprints.When {
 
 // hasOwnFields reports whether a page set several fields itself: their order
 // is the page's, and says nothing about the browser.
-func (s *step) hasOwnFields() bool {
+func (s *asked) hasOwnFields() bool {
 	n := 0
 	for _, name := range []string{"authorization", "x-a", "x-requested-with", "content-type"} {
 		if s.value(name) != "" {

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-var update = flag.Bool("update", false, "rewrite golden files")
+var update = flag.Bool("update", false, "write the golden answers of the scripts, and the replays of the captures")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -53,6 +53,16 @@ func embeddedCapture(name string) (*observe.Capture, error) {
 
 func hasCapture(name string) bool { return slices.Contains(captureNames(), name) }
 
+// isOurs reports whether c is one of testdata/captures: another capture of the
+// same build has its name.
+func isOurs(c *observe.Capture) bool {
+	if !hasCapture(c.Provenance.Name) {
+		return false
+	}
+	ours, err := embeddedCapture(c.Provenance.Name)
+	return err == nil && len(c.Conns) > 0 && c.Conns[0].ClientHello == ours.Conns[0].ClientHello
+}
+
 func captureNames() []string {
 	entries, err := testdata.Captures.ReadDir("captures")
 	if err != nil {

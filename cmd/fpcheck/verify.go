@@ -204,23 +204,22 @@ func (v *verifier) captures(p *fingerprints.Profile) ([]*observe.Capture, error)
 	return list, nil
 }
 
-// capture replays a capture as p and compares.
+// capture plays a capture's replay as p and compares.
 func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *observe.Capture, r *fingerprints.Report, d *verdict) error {
-	opts := observe.Options{CA: v.ca}
-	http1 := !slices.ContainsFunc(c.Conns, (*observe.Transcript).IsHTTP2)
-	if http1 {
-		opts.ALPN = []string{"http/1.1"}
-	}
-	if tableSize(c.Conns) > 4096 { // RFC 9113, section 6.5.2: only a server that announced more lets it grow
-		opts.Settings = observe.No7540
-	}
-	steps, err := stepsOf(c.Conns)
+	replay, err := replayOf(c)
 	if err != nil {
 		return err
 	}
-	o := session.Options{Locale: localeIn(steps), ThirdPartyCookies: slices.ContainsFunc(steps, step.hasThirdPartyCookies)}
+	p = builtAs(p, c)
+	st, cues := newStage(replay)
+	opts := st.options(observe.Options{CA: v.ca, Settings: replay.Server.Settings})
+	if replay.Server.HTTP1 {
+		opts.ALPN = []string{"http/1.1"}
+	}
+	o := session.Options{Locale: replay.Browser.Languages, CheckRedirect: holdRedirect, LookupNetIP: replay.Server.lookup,
+		ThirdPartyCookies: map[string]session.ThirdPartyCookies{"allowed": session.ThirdPartiesAllowed, "withheld": session.ThirdPartiesWithheld}[replay.Browser.ThirdPartyCookies]}
 	list, err := v.observe(ctx, p, c.Provenance.Name, opts, o, func(ctx context.Context, s *session.Session, extra func() error) error {
-		if err := replay(ctx, s, steps); err != nil || http1 {
+		if err := play(ctx, s, replay, st, cues); err != nil || replay.Server.HTTP1 {
 			return err
 		}
 		return extra()
@@ -228,7 +227,7 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	if err != nil {
 		return err
 	}
-	one, err := observe.Compare(c.Conns, list, observe.CompareOptions{Expect: expectation(p, c), Partial: v.against != ""})
+	one, err := observe.Compare(c.Conns, list, observe.CompareOptions{Expect: expectation(p, c), Unwatched: !isOurs(c)})
 	if err != nil {
 		return err
 	}
@@ -236,18 +235,6 @@ func (v *verifier) capture(ctx context.Context, p *fingerprints.Profile, c *obse
 	r.Add(c.Provenance.Name+": ", one)
 	d.describe(list)
 	return nil
-}
-
-// tableSize is the largest header table that the browser announced.
-func tableSize(list []*observe.Transcript) (size uint64) {
-	for _, t := range list {
-		for _, f := range t.Frames {
-			for _, n := range f.TableUpdates {
-				size = max(size, n)
-			}
-		}
-	}
-	return size
 }
 
 // freshConnections is how many more connections are made for what is drawn at
@@ -263,7 +250,8 @@ func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, what st
 	}
 	defer srv.Close()
 	open := func() (*session.Session, error) {
-		o.CustomProfile, o.RootCAs, o.DialContext = p, v.ca.Pool(), srv.DialContext
+		o.CustomProfile, o.RootCAs = p, v.ca.Pool()
+		o.DialContext = addressed(srv.DialContext)
 		o.Locale, o.DrainTimeout = cmp.Or(o.Locale, localeOf(p)), 5*time.Second
 		return session.New(&o)
 	}
@@ -307,26 +295,6 @@ func localeOf(p *fingerprints.Profile) string {
 		return "en-US,en"
 	}
 	return "en-US"
-}
-
-// localeIn is the list of languages that a captured browser was set to.
-func localeIn(steps []step) string {
-	for i := range steps {
-		if v := steps[i].value("accept-language"); v != "" {
-			return languages(v)
-		}
-	}
-	return ""
-}
-
-// languages takes the weights out of a value of accept-language.
-func languages(value string) string {
-	var list []string
-	for _, entry := range strings.Split(value, ",") {
-		tag, _, _ := strings.Cut(entry, ";")
-		list = append(list, strings.TrimSpace(tag))
-	}
-	return strings.Join(list, ",")
 }
 
 // describe takes the strings of the first HTTP/2 connection, or of the first.

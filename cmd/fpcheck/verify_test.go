@@ -60,7 +60,8 @@ func altered(t *testing.T, name string, change func(p *fingerprints.Profile)) *f
 }
 
 // TestVerifySeesWhatIsWrong: a client whose JA4 is right and something else is
-// not has to fail, and the sentence has to name it.
+// not has to fail, and the sentence has to name it. That it can be told from the
+// right one by nothing but the thing changed is part of the test.
 func TestVerifySeesWhatIsWrong(t *testing.T) {
 	ca, err := observe.NewCA()
 	if err != nil {
@@ -68,6 +69,10 @@ func TestVerifySeesWhatIsWrong(t *testing.T) {
 	}
 	find := func(p *fingerprints.Profile, x fingerprints.Value) int {
 		return slices.IndexFunc(p.TLS.Extensions, func(e fingerprints.Extension) bool { return e.Type == x })
+	}
+	right := (&verifier{ca: ca, against: "chromium-156"}).one(t.Context(), altered(t, "chromium-156", func(*fingerprints.Profile) {}))
+	if right.Result != "PASS" || right.JA4 == "" {
+		t.Fatalf("unchanged: %+v", right)
 	}
 	for want, change := range map[string]func(p *fingerprints.Profile){
 		"GREASE extension 2 is missing": func(p *fingerprints.Profile) {
@@ -88,6 +93,13 @@ func TestVerifySeesWhatIsWrong(t *testing.T) {
 		"SETTINGS 4 is 65535, the browser sends 6291456": func(p *fingerprints.Profile) { p.HTTP2.Settings[2][1] = 65535 },
 		"WINDOW_UPDATE is absent":                        func(p *fingerprints.Profile) { p.HTTP2.WindowUpdate = 0 },
 		":path":                                          func(p *fingerprints.Profile) { p.HTTP2.HPACK.Rules = nil },
+		"it travels on the connection of":                func(p *fingerprints.Profile) { p.Connections.AnonymousApart = false },
+		"GET api.other.test/k/iframe-cross.html: it travels on the connection of": func(p *fingerprints.Profile) {
+			p.Connections.Partition, p.Connections.AnonymousApart = "none", false
+		},
+		"GET img.truth.test/k/img-same-site.png: it travels on the connection of": func(p *fingerprints.Profile) { p.Connections.Coalesce = "never" },
+		"below stream 0, the browser sends weight 256, exclusive, below stream":   func(p *fingerprints.Profile) { p.HTTP2.Priority.Tree = "" },
+		"resumes a session is false, in the browser true":                         func(p *fingerprints.Profile) { p.TLS.Resumption.PSK = false },
 	} {
 		d := (&verifier{ca: ca}).one(t.Context(), altered(t, "chromium-156", change))
 		text := strings.Join(d.Differences, "\n") + d.Error
@@ -96,6 +108,9 @@ func TestVerifySeesWhatIsWrong(t *testing.T) {
 		}
 		if d.Result != "FAIL" || !strings.Contains(text, want) {
 			t.Errorf("%s: %s\n%s", want, d.Result, text)
+		}
+		if d.JA4 != right.JA4 {
+			t.Errorf("%s: JA4 tells already: %s, not %s", want, d.JA4, right.JA4)
 		}
 	}
 }

@@ -49,7 +49,9 @@ func (p *Pool[K, C]) handleChange(e *entry[K, C]) {
 		if e.conn.Err() != nil {
 			p.removeLocked(e)
 		}
-		p.serveLocked(h)
+		if h.waiters.n > 0 || e.place != placePooled {
+			p.serveLocked(h)
+		}
 		p.noteIdleLocked(e)
 	case placeLeaving:
 		p.endIfUnusedLocked(e)
@@ -131,8 +133,24 @@ func (p *Pool[K, C]) removeLocked(e *entry[K, C]) {
 		p.dropIfEmptyLocked(h)
 	}
 	e.place = placeLeaving
-	p.leaving[e] = struct{}{}
+	p.noteLeavingLocked(e)
 	p.endIfUnusedLocked(e)
+}
+
+// Retire keeps a connection of key that match accepts from being given out
+// again: it ends in good order, as soon as it has no requests.
+func (p *Pool[K, C]) Retire(key K, match func(c C) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h, known := p.hosts.Get(key)
+	if !known || p.state != Open {
+		return // the teardown ends it
+	}
+	for _, e := range slices.Clone(h.conns) {
+		if match(e.conn) {
+			p.removeLocked(e)
+		}
+	}
 }
 
 // endIfUnusedLocked closes a leaving connection once it has no requests. Those
@@ -146,9 +164,16 @@ func (p *Pool[K, C]) endIfUnusedLocked(e *entry[K, C]) {
 // endLocked starts closing e.
 func (p *Pool[K, C]) endLocked(e *entry[K, C]) {
 	e.place = placeEnding
-	p.leaving[e] = struct{}{}
+	p.noteLeavingLocked(e)
 	p.tasks++
 	go p.end(e)
+}
+
+func (p *Pool[K, C]) noteLeavingLocked(e *entry[K, C]) {
+	if p.leaving == nil {
+		p.leaving = make(map[*entry[K, C]]struct{})
+	}
+	p.leaving[e] = struct{}{}
 }
 
 // closeGrace bounds the farewell of a connection that has no requests.

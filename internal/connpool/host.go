@@ -37,17 +37,27 @@ type dial[K comparable, C Conn] struct {
 }
 
 func (p *Pool[K, C]) hostLocked(key K) *host[K, C] {
-	h := p.hosts[key]
-	if h == nil {
-		h = &host[K, C]{key: key, dials: make(map[*dial[K, C]]struct{})}
-		p.hosts[key] = h
+	if h := p.recent; h != nil && h.key == key {
+		return h
 	}
+	h, ok := p.hosts.Get(key)
+	if !ok {
+		h = &host[K, C]{key: key}
+		p.hosts.Set(key, h)
+	}
+	p.recent = h
 	return h
 }
 
 func (p *Pool[K, C]) dropIfEmptyLocked(h *host[K, C]) {
-	if len(h.conns) == 0 && len(h.dials) == 0 && h.waiters.n == 0 && p.hosts[h.key] == h {
-		delete(p.hosts, h.key)
+	if len(h.conns) > 0 || len(h.dials) > 0 || h.waiters.n > 0 {
+		return
+	}
+	if known, _ := p.hosts.Get(h.key); known == h {
+		p.hosts.Delete(h.key)
+		if p.recent == h {
+			p.recent = nil
+		}
 	}
 }
 
@@ -56,7 +66,13 @@ func (p *Pool[K, C]) dropIfEmptyLocked(h *host[K, C]) {
 func (p *Pool[K, C]) reserveLocked(h *host[K, C]) *entry[K, C] {
 	for {
 		var best *entry[K, C]
+		if len(h.conns) == 1 {
+			best = h.conns[0] // whether it has a slot shows when it is taken
+		}
 		for _, e := range h.conns {
+			if best == e {
+				break
+			}
 			if e.conn.Available() > 0 && (best == nil || e.idleSince.After(best.idleSince)) {
 				best = e
 			}
@@ -155,6 +171,9 @@ func (p *Pool[K, C]) dialMoreLocked(h *host[K, C]) {
 	for ; w != nil && len(h.conns)+len(h.dials) < most; w = h.waiters.after(w) {
 		d := &dial[K, C]{key: h.key, seq: p.seq, epoch: p.epoch}
 		d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(w.owner.ctx))
+		if h.dials == nil {
+			h.dials = make(map[*dial[K, C]]struct{})
+		}
 		h.dials[d] = struct{}{}
 		p.counts.dials++
 		p.counts.dialing++
@@ -178,7 +197,9 @@ func (p *Pool[K, C]) runDial(d *dial[K, C]) {
 	p.counts.dialing--
 	h := p.hostLocked(d.key)
 	_, counted := h.dials[d]
-	delete(h.dials, d)
+	if delete(h.dials, d); len(h.dials) == 0 {
+		h.dials = nil // an idle host keeps no empty map
+	}
 	switch {
 	case err != nil:
 		p.counts.dialErrs++

@@ -33,8 +33,12 @@ func (s State) String() string {
 type change struct{ from, to State }
 
 // stuckGrace is how long a forced pool waits for code that is not ours: a Dial
-// that ignores its context, a Close that blocks.
-const stuckGrace = 90 * time.Millisecond
+// that ignores its context, a Close that blocks. It is waited in slices: on a
+// machine so busy that nothing of ours ran, a slice passes and not the whole.
+const (
+	stuckGrace  = 90 * time.Millisecond
+	graceSlices = 10
+)
 
 // State returns the state.
 func (p *Pool[K, C]) State() State {
@@ -88,7 +92,7 @@ func (p *Pool[K, C]) CloseIdle() {
 	for l := p.idle.front(); l != nil; l = p.idle.front() {
 		p.removeLocked(l.owner)
 	}
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		p.abandonUnwantedLocked(h)
 		p.dropIfEmptyLocked(h)
 	}
@@ -103,7 +107,7 @@ func (p *Pool[K, C]) Reset() {
 		return
 	}
 	p.epoch++
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		h.limit = 0 // the way to the server may be another one now
 		p.emptyLocked(h)
 		p.dialMoreLocked(h)
@@ -136,7 +140,7 @@ func (p *Pool[K, C]) enterClosing() bool {
 		p.reaper.Stop()
 	}
 	p.tasks++ // so that the pool is not closed before all is asked to end
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		for l := h.waiters.front(); l != nil; l = h.waiters.front() {
 			l.owner.err = ErrPoolClosed
 			p.finishLocked(l.owner)
@@ -165,7 +169,7 @@ func (p *Pool[K, C]) forceNow() {
 		return
 	}
 	if p.giveUp == nil {
-		p.giveUp = time.AfterFunc(stuckGrace, p.leaveStuck)
+		p.giveUp = time.AfterFunc(stuckGrace/graceSlices, p.leaveStuck)
 	}
 }
 
@@ -173,6 +177,11 @@ func (p *Pool[K, C]) forceNow() {
 func (p *Pool[K, C]) leaveStuck() {
 	p.mu.Lock()
 	if p.state == Closing {
+		if p.slices++; p.slices < graceSlices {
+			p.giveUp.Reset(stuckGrace / graceSlices)
+			p.mu.Unlock()
+			return
+		}
 		p.result.Stuck = p.tasks
 		p.enterClosedLocked()
 	}

@@ -27,7 +27,8 @@ type Conn interface {
 	// Done is closed when nothing of the connection is left.
 	Done() <-chan struct{}
 	// SetStateHook names the func to call, without locks and one call at a time,
-	// after slots became free or Err became not nil.
+	// after slots became free where there were none, InFlight became 0 or Err
+	// became not nil.
 	SetStateHook(func())
 }
 
@@ -87,14 +88,16 @@ type Pool[K comparable, C Conn] struct {
 
 	mu      sync.Mutex // guards the fields below; never held during Dial, a hook, Shutdown or Close
 	state   State
-	hosts   map[K]*host[K, C]
+	hosts   Table[K, *host[K, C]]
+	recent  *host[K, C]               // one of hosts, the last that was looked for; or nil
 	idle    list[*entry[K, C]]        // pooled connections without requests, longest idle first
-	leaving map[*entry[K, C]]struct{} // connections that take no new requests and are not gone
+	leaving map[*entry[K, C]]struct{} // connections that take no new requests and are not gone; nil until there was one
 	seq     uint64                    // numbers waiters
 	epoch   uint64                    // counts Resets
 	reaper  *time.Timer               // nil until something was idle
 	armed   bool                      // reaper will fire
 	giveUp  *time.Timer               // nil until forced: closes the pool although something is stuck
+	slices  int                       // of stuckGrace that have passed
 	tasks   int                       // goroutines that dial or close
 	counts  counts
 	result  CloseError // of the teardown; Cause is per caller
@@ -113,8 +116,6 @@ func New[K comparable, C Conn](opts Options[K, C]) *Pool[K, C] {
 		opts:    opts,
 		done:    make(chan struct{}),
 		closing: make(chan struct{}),
-		hosts:   make(map[K]*host[K, C]),
-		leaving: make(map[*entry[K, C]]struct{}),
 	}
 	p.forced, p.force = context.WithCancel(context.Background())
 	return p
@@ -179,7 +180,7 @@ func (p *Pool[K, C]) Find(match func(key K, c C) bool) (c C, ok bool) {
 	p.mu.Lock()
 	var all []*entry[K, C]
 	if p.state == Open {
-		for _, h := range p.hosts {
+		for _, h := range p.hosts.All() {
 			all = append(all, h.conns...)
 		}
 	}
@@ -221,10 +222,10 @@ func (p *Pool[K, C]) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Stats{
-		Hosts: len(p.hosts), Idle: p.idle.n, Leaving: len(p.leaving),
+		Hosts: p.hosts.Len(), Idle: p.idle.n, Leaving: len(p.leaving),
 		Dialing: p.counts.dialing, Dials: p.counts.dials, DialErrs: p.counts.dialErrs, Reuses: p.counts.reuse,
 	}
-	for _, h := range p.hosts {
+	for _, h := range p.hosts.All() {
 		s.Conns += len(h.conns)
 		s.Waiting += h.waiters.n
 	}

@@ -39,6 +39,7 @@ type compactConn struct {
 	Hello   string         `json:"client_hello"`
 	Records []int          `json:"records,omitempty"`
 	HTTP1   []string       `json:"http1,omitempty"`
+	Times   []float64      `json:"http1_t_ms,omitempty"`
 	Frames  []compactFrame `json:"frames,omitempty"`
 }
 
@@ -86,7 +87,7 @@ func (c *Capture) WriteCompact(w io.Writer) error {
 
 func writeConn(b *bytes.Buffer, t *Transcript) error {
 	head := compactConn{ID: t.ID, Start: t.Start, SNI: t.SNI, ALPN: t.ALPN, Resumed: t.Resumed, Version: t.Version, Cipher: t.Cipher,
-		Curve: t.Curve, Err: t.Err, Reads: t.HelloReads, Hello: t.ClientHello, Records: t.Records, HTTP1: t.HTTP1}
+		Curve: t.Curve, Err: t.Err, Reads: t.HelloReads, Hello: t.ClientHello, Records: t.Records, HTTP1: t.HTTP1, Times: t.HTTP1Millis}
 	text, err := plainJSON(head)
 	if err != nil {
 		return err
@@ -214,7 +215,7 @@ func decodeCompact(text []byte) (*Capture, error) {
 
 func (x *compactConn) transcript() (*Transcript, error) {
 	t := &Transcript{ID: x.ID, Start: x.Start, ClientHello: x.Hello, HelloReads: x.Reads, Version: x.Version, Cipher: x.Cipher, ALPN: x.ALPN,
-		SNI: x.SNI, Resumed: x.Resumed, Curve: x.Curve, Records: x.Records, HTTP1: x.HTTP1, Err: x.Err}
+		SNI: x.SNI, Resumed: x.Resumed, Curve: x.Curve, Records: x.Records, HTTP1: x.HTTP1, HTTP1Millis: x.Times, Err: x.Err}
 	m := newMirror(1 << 16) // the largest table that any capture's server announced
 	for i, y := range x.Frames {
 		f, err := y.frame(m)

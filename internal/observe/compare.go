@@ -18,9 +18,16 @@ type CompareOptions struct {
 	// client that was asked to do a part of what the browser did.
 	Partial bool
 
-	images   map[imagePriority]bool // of the browser
-	h1Images map[string]bool        // the same over HTTP/1.1: values of Priority
-	relaid   []string               // histories from which on the HPACK tables differ by an image's priority
+	// Unwatched is for a browser of which nobody knows what the layout made of
+	// its images and what its timers did: an image may have any of the priorities
+	// that the browser asked for images with, streams may depend on others where
+	// the layout moved some with PRIORITY frames, and a request may travel on each
+	// connection on which the browser sent one like it.
+	Unwatched bool
+
+	images   map[string]bool // of the browser: values of Priority
+	h1Images map[string]bool // the same over HTTP/1.1: values of Priority
+	relaid   []string        // histories from which on the HPACK tables differ by an image's priority
 }
 
 func (o *CompareOptions) expect(name, value string) string {

@@ -1,9 +1,9 @@
 package observe
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,13 +68,14 @@ func opening(t *Transcript) string {
 type h2Request struct {
 	at      time.Time
 	conn    int    // which connection it travelled on
-	leader  string // the first request there to the same host, if that is a navigation
 	key     string // "GET www.truth.test/nav"
 	nth     int    // how many of the same key came before
 	frame   *Frame
 	first   bool   // on its connection
 	acked   bool   // the server's SETTINGS were acknowledged before it
+	moved   bool   // streams were given other places in the tree before it
 	history string // keys of the connection up to it: HPACK state follows from them
+	added   int    // bytes added to the HPACK table up to and with it (RFC 7541, section 4.1)
 	update  string // the WINDOW_UPDATE on its stream right behind it
 	shared  bool   // that stands in the same TLS record
 	body    string // its DATA frames
@@ -86,15 +87,21 @@ func requests(list []*Transcript) []h2Request {
 	var all []h2Request
 	count := map[string]int{}
 	for n, t := range list {
-		history, first, acked := "", true, false
+		history, first, acked, moved, added := "", true, false, false, 0
 		for i, f := range t.Frames {
 			acked = acked || f.Type == "SETTINGS" && f.hasFlag(flagAck)
+			moved = moved || f.Type == "PRIORITY" && !first
 			if f.Type != "HEADERS" || f.Value(":method") == "" {
 				continue
 			}
-			q := h2Request{conn: n, at: t.Start.Add(time.Duration(f.Millis * float64(time.Millisecond))), frame: f, first: first, acked: acked, key: f.Value(":method") + " " + f.Value(":authority") + f.Value(":path")}
+			q := h2Request{conn: n, at: t.Start.Add(time.Duration(f.Millis * float64(time.Millisecond))), frame: f, first: first, acked: acked, moved: moved, key: f.Value(":method") + " " + f.Value(":authority") + f.Value(":path")}
 			history += q.key + "\n"
-			q.history, first = history, false
+			for _, x := range f.Fields {
+				if x.Rep == "incremental" {
+					added += len(x.Name) + len(x.Value) + 32
+				}
+			}
+			q.history, q.added, first = history, added, false
 			if i+1 < len(t.Frames) {
 				if g := t.Frames[i+1]; g.Type == "WINDOW_UPDATE" && g.Stream == f.Stream {
 					q.update, q.shared = fmt.Sprint(g.Increment), g.Record == f.Record
@@ -108,19 +115,6 @@ func requests(list []*Transcript) []h2Request {
 	for i := range all {
 		all[i].nth = count[all[i].key]
 		count[all[i].key]++
-	}
-	// A document and what it asks its own host for share a connection. Whether
-	// two hosts do is a matter of addresses too, and who comes first of timing.
-	leaders := map[string]string{}
-	for i, q := range all {
-		on := fmt.Sprint(q.conn, q.frame.Value(":authority"))
-		if _, led := leaders[on]; !led {
-			leaders[on] = ""
-			if q.frame.Value("sec-fetch-dest") == "document" {
-				leaders[on] = fmt.Sprintf("%s #%d", q.key, q.nth)
-			}
-		}
-		all[i].leader = leaders[on]
 	}
 	return all
 }
@@ -189,21 +183,22 @@ func compareRequests(r *fingerprints.Report, browser, client []*Transcript, opts
 	wanted := requests(browser)
 	opts.images = imagePriorities(wanted)
 	// Chromium makes each stream depend on one that is still open, which is a
-	// matter of timing; where a browser never does, nobody may.
+	// matter of when the server answers, and the same only where all requests
+	// are; where a browser never does, nobody may.
 	flat := !slices.ContainsFunc(wanted, func(q h2Request) bool { return q.frame.Priority != nil && q.frame.Priority.Dep != 0 })
 	common := 0
+	travel := &journeys{browser: browser, client: client}
 	for _, b := range wanted {
 		c, ok := sent[id{b.key, b.nth}]
 		if ok {
 			common++
 			compareRequest(r, b, c, flat, opts)
-			if b.leader != "" && !opts.Partial {
-				r.Check(b.leader == c.leader, "%s: it travels on the connection of %s, in the browser on that of %s", b.key, cmp.Or(c.leader, "no document"), b.leader)
-			}
+			travel.note(b, c)
 		} else if !opts.Partial {
 			r.Check(false, "%s: the client never sent it", b.key)
 		}
 	}
+	travel.compare(r, opts)
 	common += compareH1(r, browser, client, opts)
 	if common == 0 {
 		r.Check(false, "the client sent no request that the browser sent")
@@ -236,6 +231,8 @@ func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *Com
 	// tables, and every index has to be the browser's; else its table may have
 	// held a field that the other's did not.
 	same := b.history == c.history && !slices.ContainsFunc(opts.relaid, func(h string) bool { return strings.HasPrefix(b.history, h) })
+	// Values of another length push others out of the table, or do not.
+	same = same && (opts.Expect == nil || max(b.added, c.added) <= 4096)
 	x, y := forms(b.frame.Fields, changed, same), forms(c.frame.Fields, changed, same)
 	r.Check(slices.Equal(x, y), "%sthe HPACK forms differ: %s", w, firstDifference(x, y))
 	if same && (b.first || len(changed) == 0 && opts.Expect == nil) {
@@ -248,7 +245,11 @@ func compareRequest(r *fingerprints.Report, b, c h2Request, flat bool, opts *Com
 	}
 	r.Check(c.frame.Flags == b.frame.Flags, "%sHEADERS has the flags %s, the browser's %s", w, c.frame.Flags, b.frame.Flags)
 	first := b.first && c.first
-	place, got := treePlace(b, flat || first), treePlace(c, flat || first)
+	dep := flat || first || same && b.acked == c.acked
+	if opts.Unwatched && b.moved { // by PRIORITY frames, which the layout makes Chromium send
+		dep = false
+	}
+	place, got := treePlace(b, dep), treePlace(c, dep)
 	r.Check(place == got, "%sthe priority is %s, the browser sends %s", w, got, place)
 	r.Check(b.update == c.update, "%sthe stream's WINDOW_UPDATE behind HEADERS is %s, the browser's %s", w, orNone(c.update), orNone(b.update))
 	if b.update != "" && c.update != "" {
@@ -283,17 +284,36 @@ func compareFields(r *fingerprints.Report, w string, b, c []Field, opts *Compare
 			changed[i] = true
 		}
 		if slices.Equal(x, y) {
-			r.Check(c[i].Value == want || isRandom(f.Name, want, c[i].Value), "%s%s is %q, the browser sends %q", w, f.Name, c[i].Value, want)
+			same := c[i].Value == want || isRandom(f.Name, want, c[i].Value) || f.Name == "content-length" && drawnLength(b, c, want, c[i].Value)
+			r.Check(same, "%s%s is %q, the browser sends %q", w, f.Name, c[i].Value, want)
 		}
 	}
 	return changed
 }
 
 // isRandom reports whether two values differ only in what a browser draws: the
-// boundary of a multipart form.
+// boundary of a multipart form, which is a number without leading zeros in
+// Firefox.
 func isRandom(name, b, c string) bool {
-	const boundary = "multipart/form-data; boundary=----"
-	return name == "content-type" && strings.HasPrefix(b, boundary) && strings.HasPrefix(c, boundary) && len(b) == len(c)
+	const boundary, gecko = "multipart/form-data; boundary=----", "multipart/form-data; boundary=----geckoformboundary"
+	return name == "content-type" && strings.HasPrefix(b, boundary) && strings.HasPrefix(c, boundary) &&
+		(len(b) == len(c) || strings.HasPrefix(b, gecko) && strings.HasPrefix(c, gecko) && max(len(b), len(c))-min(len(b), len(c)) < 4)
+}
+
+// drawnLength reports whether two lengths of a body differ by the boundaries in it.
+func drawnLength(b, c []Field, want, got string) bool {
+	value := func(fields []Field) string {
+		i := slices.IndexFunc(fields, func(x Field) bool { return x.Name == "content-type" })
+		if i < 0 {
+			return ""
+		}
+		return fields[i].Value
+	}
+	x, y := value(b), value(c)
+	m, err1 := strconv.Atoi(want)
+	n, err2 := strconv.Atoi(got)
+	return err1 == nil && err2 == nil && isRandom("content-type", x, y) && len(x) != len(y) &&
+		(m-n)%(len(x)-len(y)) == 0 && (m-n)/(len(x)-len(y)) >= 2
 }
 
 // treePlace writes a priority; what it depends on only where that is no matter

@@ -8,15 +8,15 @@ type imagePriority struct {
 	weight int
 }
 
-// imagePriorities are those that the browser asked for images with. Which one
+// imagePriorities are the values of Priority that the browser asked for images with. Which one
 // an image gets is a matter of layout and of the moment (the same bg.png went
 // with u=2, i, with i, and with i at u=1's weight: testdata/captures/chromium-133.json), so a
-// client may use any of them.
-func imagePriorities(list []h2Request) map[imagePriority]bool {
-	seen := map[imagePriority]bool{}
+// client that does not know the layout may use any of them.
+func imagePriorities(list []h2Request) map[string]bool {
+	seen := map[string]bool{}
 	for _, q := range list {
 		if p, ok := q.imagePriority(); ok {
-			seen[p] = true
+			seen[p.header] = true
 		}
 	}
 	return seen
@@ -39,7 +39,7 @@ func (q *h2Request) imagePriority() (imagePriority, bool) {
 func (q h2Request) laidOutAs(c h2Request, opts *CompareOptions) h2Request {
 	was, ok := q.imagePriority()
 	is, ok2 := c.imagePriority()
-	if !ok || !ok2 || was == is || !opts.images[is] && was.weight != is.weight || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
+	if !opts.Unwatched || !ok || !ok2 || was == is || !opts.images[is.header] && was.weight != is.weight || (q.frame.Priority == nil) != (c.frame.Priority == nil) {
 		return q
 	}
 	f := *q.frame

@@ -221,16 +221,73 @@ func TestCompareFirefox(t *testing.T) {
 }
 
 // TestCompareSeesSplitConnections: a client that asks for the style sheet on
-// another connection than the document's.
+// another connection than the document's, or for another site's image on that.
 func TestCompareSeesSplitConnections(t *testing.T) {
-	client := loadCapture(t, "chromium-156")
-	rest := *client[0]
+	browser := loadCapture(t, "chromium-156")
+	split := loadCapture(t, "chromium-156")
+	rest := *split[0]
 	i := slices.IndexFunc(rest.Frames, func(f *Frame) bool { return f.Value(":path") == "/style.css" })
-	rest.Frames, client[0].Frames = rest.Frames[i:], rest.Frames[:i]
-	r, err := Compare(loadCapture(t, "chromium-156"), append(client, &rest), CompareOptions{})
-	const want = "GET www.truth.test/style.css: it travels on the connection of no document, in the browser on that of GET www.truth.test/nav #0"
-	if err != nil || !strings.Contains(strings.Join(r.Differences, "\n"), want) {
-		t.Errorf("%v: %v", err, r.Differences)
+	rest.Frames, split[0].Frames = rest.Frames[i:], rest.Frames[:i]
+	merged := loadCapture(t, "chromium-156")
+	merged[0].Frames = append(merged[0].Frames, merged[1].Frames...)
+	merged[1].Frames = nil
+	fresh := loadCapture(t, "chromium-156")
+	for _, c := range fresh {
+		c.Resumed = false
+	}
+	elsewhere := loadCapture(t, "chromium-156")
+	elsewhere[1].SNI = "www.other.test"
+	for want, client := range map[string][]*Transcript{
+		"GET www.truth.test/style.css: it travels on the connection of GET www.truth.test/style.css, in the browser on that of GET www.truth.test/nav": append(split, &rest),
+		"GET img.other.test/cross.png: it travels on the connection of GET www.truth.test/nav, in the browser on that of GET img.other.test/cross.png": merged,
+		"GET www.truth.test/nav?step=2: that its connection resumes a session is false, in the browser true":                                           fresh,
+		"GET img.other.test/cross.png: its connection is to www.other.test, the browser's to img.other.test":                                           elsewhere,
+	} {
+		for _, opts := range []CompareOptions{{}, {Unwatched: true}} {
+			r, err := Compare(browser, client, opts)
+			if err != nil || !strings.Contains(strings.Join(r.Differences, "\n"), want) {
+				t.Errorf("%v: %v, not seen: %s\n%s", opts, err, want, strings.Join(r.Differences, "\n"))
+			}
+		}
+	}
+}
+
+// TestCompareUnwatched: what layout and timers decided may be otherwise where
+// nobody looked, and only there.
+func TestCompareUnwatched(t *testing.T) {
+	image := func(list []*Transcript, path string, change func(f *Frame)) {
+		eachRequest(list, func(f *Frame) {
+			if f.Value(":path") == path {
+				change(f)
+			}
+		})
+	}
+	client := loadCapture(t, "chromium-156")
+	image(client, "/image.png", func(f *Frame) { // u=2, i: seen now
+		f.Priority.Weight = 220
+		f.Fields[len(f.Fields)-1].Value = "u=1, i"
+	})
+	// Firefox opened a second connection to the host and used both.
+	browser, one := loadCapture(t, "firefox-153"), loadCapture(t, "firefox-153")
+	own := slices.IndexFunc(browser, func(c *Transcript) bool { return c.SNI == "api.other.test" })
+	again := *browser[own]
+	again.ID = 999
+	again.Frames, browser[own].Frames = again.Frames[len(again.Frames)/2:], again.Frames[:len(again.Frames)/2]
+	for _, tt := range []struct {
+		browser, client []*Transcript
+		want            string
+	}{
+		{loadCapture(t, "chromium-156"), client, "GET www.truth.test/image.png: the priority is weight 220"},
+		{append(browser, &again), one, "it travels on the connection of GET api.other.test/api/cors-get"},
+	} {
+		watched, err := Compare(tt.browser, tt.client, CompareOptions{})
+		if err != nil || !strings.Contains(strings.Join(watched.Differences, "\n"), tt.want) {
+			t.Errorf("%v: not seen: %s\n%s", err, tt.want, strings.Join(watched.Differences, "\n"))
+		}
+		unwatched, err := Compare(tt.browser, tt.client, CompareOptions{Unwatched: true})
+		if err != nil || strings.Contains(strings.Join(unwatched.Differences, "\n"), tt.want) {
+			t.Errorf("%v: seen: %s", err, strings.Join(unwatched.Differences, "\n"))
+		}
 	}
 }
 
@@ -279,5 +336,43 @@ func TestCompareExpect(t *testing.T) {
 	}
 	if r, _ := Compare(browser, browser, opts); !strings.Contains(strings.Join(r.Differences, "\n"), `user-agent is "Mozilla/5.0`) {
 		t.Errorf("the build's own value passes: %v", r.Differences)
+	}
+}
+
+// TestCompareDrawnBoundaries: Firefox's boundary is a number without leading
+// zeros, so it and the body's length vary; nothing else may.
+func TestCompareDrawnBoundaries(t *testing.T) {
+	const path = "/k/fetch-post-formdata"
+	for _, tt := range []struct {
+		capture, boundary, length string
+		same                      bool
+	}{
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4d0a0403294b0a83", "161", true},
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4d0a0403294b0a83", "164", false}, // it stands there twice or more
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4d0a0403294b0a838", "161", false},
+		{"firefox-153-everything", "----geckoformboundary34432f4908559fb4", "131", false},
+		{"firefox-153-everything", "----WebKitFormBoundary6Cy6R3pMxDrN7ERs", "133", false},
+		{"chromium-156-everything", "----WebKitFormBoundary6Cy6R3pMxDrN7ER", "131", false},
+		{"chromium-156-everything", "----WebKitFormBoundary0000R3pMxDrN7ERs", "133", true},
+	} {
+		client := loadCapture(t, tt.capture)
+		eachRequest(client, func(f *Frame) {
+			for i := range f.Fields {
+				switch x := &f.Fields[i]; {
+				case f.Value(":path") != path:
+				case x.Name == "content-type":
+					x.Value = "multipart/form-data; boundary=" + tt.boundary
+				case x.Name == "content-length":
+					x.Value = tt.length
+				}
+			}
+		})
+		r, err := Compare(loadCapture(t, tt.capture), client, CompareOptions{})
+		said := slices.ContainsFunc(r.Differences, func(d string) bool {
+			return strings.Contains(d, path+": content-type is") || strings.Contains(d, path+": content-length is")
+		})
+		if err != nil || said == tt.same {
+			t.Errorf("%s, %s: %v\n%s", tt.boundary, tt.length, err, strings.Join(r.Differences, "\n"))
+		}
 	}
 }

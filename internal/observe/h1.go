@@ -24,7 +24,10 @@ func (s *Server) serveH1(nc net.Conn, rec *recording) {
 		}
 		raw, err := readHead(br)
 		if len(raw) > 0 {
-			rec.update(func(t *Transcript) { t.HTTP1 = append(t.HTTP1, string(raw)) })
+			rec.update(func(t *Transcript) {
+				t.HTTP1 = append(t.HTTP1, string(raw))
+				t.HTTP1Millis = append(t.HTTP1Millis, float64(time.Since(t.Start).Microseconds())/1000)
+			})
 		}
 		var req *Request
 		if err == nil {
@@ -123,6 +126,13 @@ func (s *Server) answerH1(nc net.Conn, req *Request) error {
 	res := s.opts.Handler(req)
 	if res == nil {
 		res = &Response{Status: 404}
+	}
+	if res.Wait != nil {
+		select {
+		case <-res.Wait:
+		case <-s.ctx.Done():
+			return net.ErrClosed
+		}
 	}
 	size := len(res.Body) + res.Fill
 	var b bytes.Buffer

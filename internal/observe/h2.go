@@ -33,8 +33,10 @@ type h2Conn struct {
 	start time.Time
 
 	out    *outbox
+	first  *firstFlight // holds frames back until SETTINGS have left
 	credit *credit
-	bodies sync.WaitGroup // goroutines that write response bodies
+	bodies sync.WaitGroup // goroutines that write response bodies, or wait to
+	gone   chan struct{}  // closed when the read loop has returned
 
 	mirror *mirror // owned by the read loop, as are the fields below
 	open   map[uint32]*h2Stream
@@ -56,8 +58,9 @@ type h2Block struct {
 
 // serveH2 speaks HTTP/2 until the client or the server closes.
 func (s *Server) serveH2(nc net.Conn, rec *recording) {
-	c := &h2Conn{s: s, nc: nc, rec: rec, start: rec.t.Start, out: newOutbox(), credit: newCredit(),
+	c := &h2Conn{s: s, nc: nc, rec: rec, start: rec.t.Start, out: newOutbox(), credit: newCredit(), gone: make(chan struct{}),
 		mirror: newMirror(s.opts.headerTable()), open: map[uint32]*h2Stream{}}
+	c.first = &firstFlight{send: c.sendSettings, put: func(b []byte) { c.out.put(b, true) }}
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		err := c.out.run(func(b []byte) error { _, err := nc.Write(b); return err })
@@ -66,6 +69,7 @@ func (s *Server) serveH2(nc net.Conn, rec *recording) {
 		}
 	})
 	rec.fail("http2", c.readLoop())
+	close(c.gone)
 	c.credit.close()
 	c.out.finish()
 	nc.Close()
@@ -75,13 +79,7 @@ func (s *Server) serveH2(nc net.Conn, rec *recording) {
 
 func (c *h2Conn) readLoop() error {
 	r := &recordReader{nc: c.nc, rec: c.rec}
-	c.send(func(fr *http2.Framer) error {
-		var settings []http2.Setting
-		for _, s := range c.s.opts.settings() {
-			settings = append(settings, http2.Setting{ID: http2.SettingID(s[0]), Val: s[1]})
-		}
-		return errors.Join(fr.WriteSettings(settings...), fr.WriteWindowUpdate(0, c.s.opts.windowUpdate()))
-	})
+	c.settle()
 	preface := make([]byte, len(http2.ClientPreface))
 	if n, err := io.ReadFull(r, preface); err != nil || string(preface) != http2.ClientPreface {
 		if err != nil && n == 0 {
@@ -103,6 +101,49 @@ func (c *h2Conn) readLoop() error {
 	}
 }
 
+// settle sends the server's SETTINGS when they are due. Nothing leaves before
+// them (RFC 9113, section 3.4).
+func (c *h2Conn) settle() {
+	var due <-chan struct{}
+	if c.s.opts.Settled != nil {
+		due = c.s.opts.Settled(c.rec.t.ID)
+	}
+	if due == nil {
+		c.first.settle()
+		return
+	}
+	c.bodies.Go(func() {
+		if c.wait(due) {
+			c.first.settle()
+		}
+	})
+}
+
+// sendSettings puts the server's first frames into the outbox.
+func (c *h2Conn) sendSettings() {
+	var b bytes.Buffer
+	fr := http2.NewFramer(&b, nil)
+	var settings []http2.Setting
+	for _, s := range c.s.opts.settings() {
+		settings = append(settings, http2.Setting{ID: http2.SettingID(s[0]), Val: s[1]})
+	}
+	if err := errors.Join(fr.WriteSettings(settings...), fr.WriteWindowUpdate(0, c.s.opts.windowUpdate())); err == nil {
+		c.out.put(b.Bytes(), true)
+	}
+}
+
+// wait waits until ch is closed, and reports false if the connection or the
+// server ended first.
+func (c *h2Conn) wait(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	case <-c.gone:
+	case <-c.s.ctx.Done():
+	}
+	return false
+}
+
 // handleFrame records f and answers it.
 func (c *h2Conn) handleFrame(f rawFrame) error {
 	x, err := f.describe()
@@ -113,6 +154,9 @@ func (c *h2Conn) handleFrame(f rawFrame) error {
 	})
 	if err != nil {
 		return err
+	}
+	if on := c.s.opts.OnFrame; on != nil {
+		on(c.rec.t.ID, x)
 	}
 	if (c.block != nil) != (f.kind == typeContinuation) {
 		return fmt.Errorf("%s where a header block was %s", f.name(), map[bool]string{true: "going on", false: "not open"}[c.block != nil])
@@ -234,6 +278,22 @@ func (c *h2Conn) finish(id uint32) {
 	if res == nil {
 		res = &Response{Status: 404}
 	}
+	c.served++
+	goAway := res.GoAway || c.served == c.s.opts.GoAwayAfter
+	if res.Wait == nil {
+		c.answer(id, req, res, goAway)
+		return
+	}
+	c.bodies.Go(func() {
+		if c.wait(res.Wait) {
+			c.answer(id, req, res, goAway)
+		}
+	})
+}
+
+// answer sends a response.
+func (c *h2Conn) answer(id uint32, req *Request, res *Response, goAway bool) {
+	c.first.settle()
 	size := len(res.Body) + res.Fill
 	if req.Method == "HEAD" {
 		size = 0
@@ -250,8 +310,6 @@ func (c *h2Conn) finish(id uint32) {
 	c.send(func(fr *http2.Framer) error {
 		return fr.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: size == 0})
 	})
-	c.served++
-	goAway := res.GoAway || c.served == c.s.opts.GoAwayAfter
 	if size > 0 || goAway {
 		c.bodies.Go(func() { c.sendBody(id, res, size, goAway) })
 	}
@@ -268,21 +326,30 @@ func (c *h2Conn) sendBody(id uint32, res *Response, size int, goAway bool) {
 		b := frameHeader(n, typeData, 0, id)
 		if left == 0 {
 			b[4] = flagEndStream
+			if goAway { // whoever has read the body knows
+				c.goAway(id)
+			}
 		}
 		c.out.put(append(b, res.chunk(size-left-n, n)...), false)
 	}
 	if goAway {
-		c.send(func(fr *http2.Framer) error { return fr.WriteGoAway(id, http2.ErrCodeNo, nil) })
+		if size == 0 {
+			c.goAway(id)
+		}
 		c.s.pause(closeLinger)
 		c.nc.Close()
 	}
+}
+
+func (c *h2Conn) goAway(last uint32) {
+	c.send(func(fr *http2.Framer) error { return fr.WriteGoAway(last, http2.ErrCodeNo, nil) })
 }
 
 // send puts the frames that write makes into the outbox, together.
 func (c *h2Conn) send(write func(fr *http2.Framer) error) {
 	var b bytes.Buffer
 	if err := write(http2.NewFramer(&b, nil)); err == nil {
-		c.out.put(b.Bytes(), true)
+		c.first.pass(b.Bytes())
 	}
 }
 

@@ -51,6 +51,7 @@ func (r *recording) snapshot() *Transcript {
 	defer r.mu.Unlock()
 	t := r.t
 	t.HelloReads, t.Records, t.HTTP1 = slices.Clone(t.HelloReads), slices.Clone(t.Records), slices.Clone(t.HTTP1)
+	t.HTTP1Millis = slices.Clone(t.HTTP1Millis)
 	t.Frames = slices.Clone(t.Frames)
 	for i, f := range t.Frames {
 		clone := *f

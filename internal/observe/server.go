@@ -36,6 +36,14 @@ type Options struct {
 	// Handler answers. If nil, Site: the pages of the captures.
 	Handler func(*Request) *Response
 
+	// Settled, if not nil, says for each HTTP/2 connection when its SETTINGS
+	// leave: once the channel is closed. If nil, at once, as for a nil channel.
+	Settled func(conn int64) <-chan struct{}
+
+	// OnFrame, if not nil, is called with each frame that an HTTP/2 connection
+	// has brought, before it is answered. It must not block.
+	OnFrame func(conn int64, f *Frame)
+
 	// TLS, if not nil, may change the TLS configuration before it is used.
 	TLS func(*tls.Config)
 
@@ -107,7 +115,11 @@ type Response struct {
 	Fields [][2]string
 	Body   []byte
 	Fill   int  // so many bytes of filler behind Body
-	GoAway bool // HTTP/2: GOAWAY NO_ERROR behind the body, and close soon after
+	GoAway bool // HTTP/2: GOAWAY NO_ERROR before the body's end, and close soon after
+
+	// Wait, if not nil, holds the response back until it is closed, or the
+	// server is. Other streams of the connection go on.
+	Wait <-chan struct{}
 }
 
 // A Server is an observer that listens.

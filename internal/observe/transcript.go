@@ -25,7 +25,8 @@ type Transcript struct {
 	Curve       string    `json:"curve,omitempty"`
 	Records     []int     `json:"records"` // plaintext length of each application record read
 	Frames      []*Frame  `json:"frames,omitempty"`
-	HTTP1       []string  `json:"http1,omitempty"` // header sections byte for byte
+	HTTP1       []string  `json:"http1,omitempty"`      // header sections byte for byte
+	HTTP1Millis []float64 `json:"http1_t_ms,omitempty"` // when each came, since Start; the original captures do not say
 	Err         string    `json:"err,omitempty"`
 }
 

@@ -1,0 +1,280 @@
+package http2
+
+import (
+	"errors"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// readTurn says whose turn it is to read from the connection. Whoever waits
+// for a response reads himself if nobody else does: waking him up costs more
+// than all else that a small response takes.
+//
+//	free ──someone waits for a response──▶ caller ──has it──▶ free
+//	  └──nobody came, or frames are needed──▶ loop ──all is quiet──▶ free
+//	(any) ──the connection ends──▶ ending
+//
+// A caller who leaves while others wait leaves the turn to a loop.
+type readTurn uint8
+
+const (
+	turnLoop   readTurn = iota // a goroutine of ours reads
+	turnFree                   // nobody reads, for lingerTurn at most
+	turnCaller                 // a caller reads, until he has what he waits for
+	turnEnding                 // terminal: whoever read last cleans up
+)
+
+// lingerTurn is how long a connection is left unread behind a response: the
+// next request often follows at once. A request that must not be lost does not
+// trust a connection that nobody reads; see lookAhead.
+const lingerTurn = 10 * time.Millisecond
+
+// errYield stops whoever reads: he has his news, or is not needed.
+var errYield = errors.New("http2: reader yields")
+
+// turns keeps the readTurn. ClientConn.mu guards it, atomics aside.
+type turns struct {
+	turn    readTurn
+	fixed   bool // the connection knows no deadlines, so nothing could call a caller off
+	waiting int  // callers who wait for what somebody else reads
+	alone   int  // streams in a row that began while no other was open
+	served  bool // a stream has ended since the loop began
+
+	timer *time.Timer // runs lingerOver
+	armed bool
+
+	blocked atomic.Pointer[stream] // whose caller is in the connection's Read
+	kicked  atomic.Bool            // ... which was made to fail
+}
+
+// takeTurn makes s's caller the one who reads, if it is nobody's turn. From
+// then on the context is watched, as he does not.
+func (c *ClientConn) takeTurn(s *stream) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.turns.turn != turnFree || c.turns.fixed || c.needsLoopLocked() {
+		return false
+	}
+	c.turns.turn = turnCaller
+	if s.ctx.Done() != nil {
+		s.watchContextLocked()
+	}
+	return true
+}
+
+// waitNews waits until somebody else has read news for s. It returns, too, when
+// done is closed, and when held fires, which it reports.
+func (s *stream) waitNews(held <-chan time.Time, done <-chan struct{}) (timeout bool) {
+	c := s.c
+	c.mu.Lock()
+	c.turns.waiting++
+	c.startLoopLocked()
+	c.mu.Unlock()
+	select {
+	case <-s.wake:
+	case <-held:
+		timeout = true
+	case <-done:
+	}
+	c.mu.Lock()
+	c.turns.waiting--
+	c.mu.Unlock()
+	return timeout
+}
+
+// needsLoopLocked reports whether somebody depends on frames who cannot read
+// himself. Without a stream, those who still wait have their news.
+func (c *ClientConn) needsLoopLocked() bool {
+	return c.turns.waiting > 0 && len(c.streams) > 0 || c.uploads > 0 || len(c.slots.waiters) > 0 || c.state != stateOpen
+}
+
+// needFrames makes sure that somebody reads.
+func (c *ClientConn) needFrames() {
+	c.mu.Lock()
+	c.startLoopLocked()
+	c.mu.Unlock()
+}
+
+func (c *ClientConn) startLoopLocked() {
+	if c.turns.turn != turnFree {
+		return
+	}
+	c.turns.turn, c.turns.served = turnLoop, false
+	c.busy++
+	go c.readLoop()
+}
+
+// readFor reads frames in s's name, until that has news, and calls done before
+// somebody else can read.
+func (c *ClientConn) readFor(s *stream, done func()) {
+	c.reader.caller = s
+	for {
+		err := c.readFrame()
+		switch {
+		case err == nil:
+			continue
+		case err == errYield: //nolint:errorlint // our own, and a request's way is short
+			c.reader.caller = nil
+			done()
+			c.passTurn()
+			return
+		case c.passOver(err):
+			continue
+		}
+		c.reader.caller = nil
+		done()
+		c.enterEnding()
+		go c.endReading(err)
+		return
+	}
+}
+
+// passTurn gives the turn up.
+func (c *ClientConn) passTurn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.turns
+	t.turn = turnFree
+	if c.needsLoopLocked() {
+		c.startLoopLocked()
+		return
+	}
+	if t.armed {
+		return
+	}
+	t.armed = true
+	if t.timer == nil {
+		t.timer = time.AfterFunc(lingerTurn, c.lingerOver)
+	} else {
+		t.timer.Reset(lingerTurn)
+	}
+}
+
+// lingerOver has the connection read again, which nobody came to do. While
+// callers come and go it runs on: to start a timer costs more than to look.
+func (c *ClientConn) lingerOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.turns
+	t.armed = false
+	if t.turn != turnFree && t.turn != turnCaller {
+		return
+	}
+	if left := lingerTurn - c.silence(); left > 0 {
+		t.armed = true
+		t.timer.Reset(left)
+	} else {
+		c.startLoopLocked() // unless a caller waits, who needs nobody
+	}
+}
+
+// lookAhead has what has come on a connection that nobody reads handled before
+// a request that cannot be sent again: its end may be among that.
+func (c *ClientConn) lookAhead(info *requestInfo) {
+	switch info.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return
+	}
+	c.mu.Lock()
+	unread := c.turns.turn == turnFree
+	c.startLoopLocked()
+	c.mu.Unlock()
+	if unread {
+		runtime.Gosched() // lets the loop run until it blocks
+	}
+}
+
+// enterEnding takes the turn for good.
+func (c *ClientConn) enterEnding() {
+	c.mu.Lock()
+	c.turns.turn = turnEnding
+	c.mu.Unlock()
+}
+
+// mayYield reports whether a loop that is about to block is better replaced
+// by the next caller.
+func (c *ClientConn) mayYield() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.turns.served && c.turns.alone > 0 && len(c.streams) == 0 && !c.turns.fixed && !c.needsLoopLocked()
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// tell gives news to the caller who waits for s, from outside the reader.
+func (s *stream) tell() {
+	token(s.wake)
+	c := s.c
+	if c.turns.blocked.Load() != s {
+		return
+	}
+	c.turns.kicked.Store(true)
+	c.conn.SetReadDeadline(past)
+	time.AfterFunc(callOff, func() {
+		if c.turns.kicked.Load() && c.turns.blocked.Load() == s {
+			c.end(&ConnError{Code: CodeNo, Err: errDeaf}, CodeNo)
+		}
+	})
+}
+
+// callOff is how long a caller's Read may take to end when its deadline is set
+// to the past. A connection that only says it has deadlines is given up.
+const callOff = 50 * time.Millisecond
+
+var errDeaf = errors.New("connection does not honour its read deadline")
+
+// source is the connection as its frameReader sees it: before it blocks it
+// wakes those who wait for what has been read, so that a response in one
+// record wakes its caller once.
+type source struct{ c *ClientConn }
+
+func (r source) Read(p []byte) (int, error) {
+	c := r.c
+	c.reader.wakeAll()
+	if c.reader.isBetweenFrames() && c.reader.caller == nil && c.mayYield() {
+		return 0, errYield
+	}
+	for {
+		if c.reader.hasNews() {
+			return 0, errYield
+		}
+		n, err := c.conn.Read(p)
+		c.turns.blocked.Store(nil)
+		if n > 0 {
+			if n < len(p) { // else more is read at once
+				c.lastRead.Store(time.Now().UnixNano())
+			}
+			return n, err
+		}
+		if !c.turns.kicked.Load() {
+			return 0, err
+		}
+		// Called off, or somebody was who has read before: only whoever has
+		// the turn takes that back.
+		c.turns.kicked.Store(false)
+		c.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// isBetweenFrames reports whether nothing of a frame has come that is not handled.
+func (r *reader) isBetweenFrames() bool { return !r.begun && r.frames.src.buffered() == 0 }
+
+// hasNews reports whether the caller who reads need not read on; from then on
+// news is told by ending his Read.
+func (r *reader) hasNews() bool {
+	s := r.caller
+	if s == nil {
+		return false
+	}
+	s.c.turns.blocked.Store(s)
+	select {
+	case <-s.wake:
+		s.c.turns.blocked.Store(nil)
+		return true
+	default:
+		return false
+	}
+}
