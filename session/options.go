@@ -39,7 +39,8 @@ type Options struct {
 	Proxy string
 
 	// ProxyFunc, if not nil, chooses the proxy of each request instead; a nil
-	// URL means direct.
+	// URL means direct. For http_proxy, no_proxy and the like there are
+	// impersonate.ProxyRules.
 	ProxyFunc func(*http.Request) (*url.URL, error)
 
 	// DialContext, if not nil, makes the TCP connections, those to a proxy included.
