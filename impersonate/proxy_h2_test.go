@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/guise-http/guise/fingerprints"
+	guisehttp2 "github.com/guise-http/guise/http2"
 )
 
 // An h2Proxy is an https proxy that speaks HTTP/2. It takes every name for the
@@ -500,6 +502,28 @@ func TestH2ProxySaysConnectAgain(t *testing.T) {
 	}
 	if _, asked := p.state(); len(asked) > 2+maxStray {
 		t.Errorf("asked %d times", len(asked))
+	}
+}
+
+// Another connection is tried for what says nothing of the CONNECT.
+func TestIsStray(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&guisehttp2.StreamError{Remote: true, Code: guisehttp2.CodeRefusedStream}, true},
+		{&guisehttp2.StreamError{Remote: true, Code: guisehttp2.CodeConnect}, false}, // RFC 9113, section 8.5: the proxy cannot reach the server
+		{&guisehttp2.StreamError{Code: guisehttp2.CodeRefusedStream}, false},
+		{fmt.Errorf("x: %w", &guisehttp2.ConnError{Code: guisehttp2.CodeProtocol}), true},
+		{&guisehttp2.GoAwayError{}, true},
+		{guisehttp2.ErrConnClosed, true},
+		{guisehttp2.ErrNoSlot, true},
+		{context.Canceled, false},
+		{io.ErrUnexpectedEOF, false},
+	} {
+		if got := isStray(c.err); got != c.want {
+			t.Errorf("%T %v: %t", c.err, c.err, got)
+		}
 	}
 }
 
