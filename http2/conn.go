@@ -16,7 +16,8 @@ type ClientConn struct {
 
 	reader reader // owned by whoever's turn it is to read
 
-	lastRead atomic.Int64 // unix nanoseconds of the last successful read
+	born     time.Time    // constant; what lastRead counts from
+	lastRead atomic.Int64 // nanoseconds from born to the last successful read
 
 	// Lock order: mu, then wmu, then a body's mu. None is held during I/O,
 	// a blocking send or a callback.
@@ -77,7 +78,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 	c.slots.limit = c.maxStreams(unknownStreamLimit)
 	now := time.Now()
 	c.recv.open(defaultWindow+int64(c.cfg.WindowUpdate), c.cfg.Receive.ConnStep, now)
-	c.lastRead.Store(now.UnixNano())
+	c.born = now
 	c.enc = newHeaderEncoder(c.cfg.HPACK)
 	c.out.written.L = &c.wmu
 	c.reader.init(c)

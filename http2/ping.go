@@ -24,9 +24,10 @@ func (p *pinger) stop() {
 	}
 }
 
-// silence is how long nothing has been read.
+// silence is how long nothing has been read. It does not depend on the wall
+// clock: one that is set back would have a connection look young for hours.
 func (c *ClientConn) silence() time.Duration {
-	return time.Duration(time.Now().UnixNano() - c.lastRead.Load())
+	return time.Since(c.born) - time.Duration(c.lastRead.Load())
 }
 
 // startPingLocked reports whether a PING goes out right behind the HEADERS that

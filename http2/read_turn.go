@@ -245,7 +245,7 @@ func (r source) Read(p []byte) (int, error) {
 		c.turns.blocked.Store(nil)
 		if n > 0 {
 			if n < len(p) { // else more is read at once
-				c.lastRead.Store(time.Now().UnixNano())
+				c.lastRead.Store(int64(time.Since(c.born)))
 			}
 			return n, err
 		}
