@@ -49,11 +49,14 @@ func TestSoak(t *testing.T) {
 	total, faults := 0, 0
 	for start := time.Now(); len(rounds) < len(faultLanes) || time.Since(start) < *soakTime; {
 		n := len(rounds)
-		r := soak(t, faultLanes[n%len(faultLanes)], seed+uint64(n), length)
+		var r soakRound
+		t.Run(fmt.Sprintf("%d", n), func(t *testing.T) { // what it cleans up is garbage after it
+			r = soak(t, faultLanes[n%len(faultLanes)], seed+uint64(n), length)
+		})
 		if dir, err := os.ReadDir("/proc/self/fd"); err == nil {
 			r.fds = len(dir)
 		}
-		r.mem = memoryNow(t) // the round's ledger is garbage
+		r.mem = memoryNow(t)
 		rounds = append(rounds, r)
 		for _, count := range r.counts {
 			total += count
@@ -88,7 +91,8 @@ func TestSoak(t *testing.T) {
 	after, late := least(rounds[len(rounds)-third:])
 	t.Logf("%d requests, %d faults; heap %.0f then %.0f, resident %.0f then %.0f, p99 %v then %v", total, faults,
 		before.heap, after.heap, before.resident, after.resident, quick, late)
-	if after.isMoreThan(before) {
+	// A quiet process keeps within 1 % (TestNoLeaks); this one has a server in it.
+	if after.heap > before.heap*1.05+128<<10 || after.resident > before.resident*1.05 {
 		t.Error("memory grows")
 	}
 	if late > 2*quick+50*time.Millisecond {
