@@ -209,9 +209,10 @@ func runBench(b *testing.B, parallel, body int, method string, upload int) {
 	b.ReportMetric(float64(counted.writes.Load()-writes)/float64(b.N), "writes/op")
 }
 
-func BenchmarkGet(b *testing.B)      { runBench(b, 1, 1024, "GET", 0) }
-func BenchmarkGetC64(b *testing.B)   { runBench(b, 64, 1024, "GET", 0) }
-func BenchmarkGetEmpty(b *testing.B) { runBench(b, 1, 0, "GET", 0) }
-func BenchmarkBulk(b *testing.B)     { runBench(b, 1, 4<<20, "GET", 0) }
-func BenchmarkPost1K(b *testing.B)   { runBench(b, 1, 0, "POST", 1024) }
-func BenchmarkUpload1M(b *testing.B) { runBench(b, 1, 0, "POST", 1<<20) }
+func BenchmarkGet(b *testing.B)         { runBench(b, 1, 1024, "GET", 0) }
+func BenchmarkGetC64(b *testing.B)      { runBench(b, 64, 1024, "GET", 0) }
+func BenchmarkGetEmpty(b *testing.B)    { runBench(b, 1, 0, "GET", 0) }
+func BenchmarkBulk(b *testing.B)        { runBench(b, 1, 4<<20, "GET", 0) }
+func BenchmarkPost1K(b *testing.B)      { runBench(b, 1, 0, "POST", 1024) }
+func BenchmarkUpload1M(b *testing.B)    { runBench(b, 1, 0, "POST", 1<<20) }
+func BenchmarkUpload1MC16(b *testing.B) { runBench(b, 16, 0, "POST", 1<<20) }

@@ -67,6 +67,10 @@ const maxRecord = 1 << 14
 // maxKeptBatch is the largest buffer that goes back to the pool.
 const maxKeptBatch = 128 << 10
 
+// fullBatch is how many bytes wait at most for one write before uploads do:
+// many of them at once need no more memory than a few.
+const fullBatch = 64 << 10
+
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
 func (b *batch) free() {
@@ -98,6 +102,8 @@ func (o *output) end(buf []byte) {
 	o.batch.buf = buf
 	o.batch.ends = append(o.batch.ends, len(buf))
 }
+
+func (o *output) isFull() bool { return o.batch != nil && len(o.batch.buf) >= fullBatch }
 
 // dropWaiting throws away what waits.
 func (o *output) dropWaiting() {

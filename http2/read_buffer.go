@@ -46,7 +46,7 @@ func (b *readBuffer) need(n int) error {
 // Read implements io.Reader. It reads from the source once at most.
 func (b *readBuffer) Read(p []byte) (int, error) {
 	if b.buffered() == 0 {
-		if len(p) >= readBufferSize {
+		if len(p) >= readBufferSize || b.bulk {
 			return b.src.Read(p)
 		}
 		if err := b.fill(1); err != nil {
@@ -71,8 +71,10 @@ func (b *readBuffer) ReadByte() (byte, error) {
 // discard skips n bytes, and returns how many it did not get to.
 func (b *readBuffer) discard(n int) (left int, err error) {
 	for n > 0 {
-		if err := b.need(1); err != nil {
-			return n, err
+		if b.buffered() == 0 {
+			if err := b.fill(min(n, readBufferSize)); err != nil {
+				return n, err
+			}
 		}
 		k := min(n, b.buffered())
 		b.r, n = b.r+k, n-k

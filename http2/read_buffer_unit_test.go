@@ -67,3 +67,50 @@ func TestReadBufferKeepsBytesBeforeAnError(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// countedReader counts the reads of its source.
+type countedReader struct {
+	io.Reader
+	reads int
+}
+
+func (r *countedReader) Read(p []byte) (int, error) {
+	r.reads++
+	return r.Reader.Read(p)
+}
+
+// Where DATA is expected to follow DATA it is read in few steps, whoever it is
+// for, and without a byte of the frame behind it.
+func TestReadBufferInBulk(t *testing.T) {
+	discard := func(b *readBuffer, n int) (int, error) {
+		left, err := b.discard(n)
+		return n - left, err
+	}
+	read := func(b *readBuffer, n int) (int, error) { return b.Read(make([]byte, n)) }
+	tests := []struct {
+		name  string
+		take  func(*readBuffer, int) (int, error)
+		n     int
+		reads int
+	}{
+		{"a frame for nobody", discard, 16 << 10, 4},
+		{"a longer one", discard, 16<<10 + 1, 5},
+		{"a small buffer", read, 100, 1},
+		{"a large buffer", read, 20 << 10, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			src := &countedReader{Reader: bytes.NewReader(make([]byte, 64<<10))}
+			b := &readBuffer{src: src, isQuiet: func() bool { return false }, bulk: true}
+			if n, err := tt.take(b, tt.n); n != tt.n || err != nil {
+				t.Errorf("%d bytes of %d, %v", n, tt.n, err)
+			}
+			if src.reads != tt.reads {
+				t.Errorf("%d reads, want %d", src.reads, tt.reads)
+			}
+			if b.buffered() != 0 {
+				t.Errorf("%d bytes of the next frame", b.buffered())
+			}
+		})
+	}
+}

@@ -2,7 +2,9 @@ package http2
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -68,4 +70,45 @@ func windowSchedule(t *testing.T, rnd *rand.Rand) {
 			t.Errorf("stream %d has %d bytes left, ended %v", id, n, ended[id])
 		}
 	}
+}
+
+// However many uploads have something to send, what waits for a server that
+// does not read is bounded, and all of it arrives when it does.
+func TestUploadsShareABoundedBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const uploads, size = 16, 40000
+		tc := newTestConn(t, Config{}, "4=1000000")
+		tc.serverSends("WINDOW_UPDATE 0 1000000")
+		var bodies []*testBody
+		for range uploads {
+			b := newTestBody()
+			bodies = append(bodies, b)
+			tc.roundTrip("POST", "/", withBody(b))
+		}
+		tc.serverStopsReading(0)
+		for _, b := range bodies {
+			b.write(strings.Repeat("x", size))
+			b.end(io.EOF)
+		}
+		tc.conn.wmu.Lock()
+		waiting := len(tc.conn.out.batch.buf)
+		tc.conn.wmu.Unlock()
+		if limit := fullBatch + minFrameSize + frameHeaderLen; waiting < fullBatch || waiting > limit {
+			t.Errorf("%d bytes wait, want %d to %d", waiting, fullBatch, limit)
+		}
+		tc.serverStopsReading(-1)
+		got, ended := 0, 0
+		for f := tc.next(); f != nil; f = tc.next() {
+			if f.typ != typeData {
+				continue
+			}
+			got += len(f.payload)
+			if f.endStream() {
+				ended++
+			}
+		}
+		if got != uploads*size || ended != uploads {
+			t.Errorf("%d bytes of %d arrived, and the end of %d bodies of %d", got, uploads*size, ended, uploads)
+		}
+	})
 }

@@ -197,6 +197,11 @@ func (s *stream) sendData(p []byte, end bool) error {
 			c.mu.Unlock()
 			return errUploadOver
 		}
+		if c.isBatchFullLocked() {
+			c.mu.Unlock()
+			c.makeRoom()
+			continue
+		}
 		n := c.takeSendLocked(s, len(p))
 		if n == 0 && len(p) > 0 {
 			c.startLoopLocked() // nobody else may wait for the window

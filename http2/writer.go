@@ -112,3 +112,21 @@ func (c *ClientConn) waitHanded(offset uint64) {
 		c.out.written.Wait()
 	}
 }
+
+// isBatchFullLocked reports whether uploads have to wait until what is there
+// has been written. The caller holds c.mu, under which they add to it.
+func (c *ClientConn) isBatchFullLocked() bool {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.out.isFull()
+}
+
+// makeRoom writes the batch, or waits until whoever writes has come to it.
+func (c *ClientConn) makeRoom() {
+	c.flush(context.Background())
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	for c.out.writing && c.out.err == nil && c.out.isFull() {
+		c.out.written.Wait()
+	}
+}

@@ -84,7 +84,16 @@ func TestWriteRecords(t *testing.T) {
 		if _, err := c.Write(make([]byte, 5*maxPlaintext)); err != nil || len(below.writes) != 2 {
 			t.Errorf("version %#x: five full records in %d writes (%v), want 2", version, len(below.writes), err)
 		}
-		if _, err := io.ReadFull(c, make([]byte, 70+445+9+7*maxPlaintext)); err != nil {
+		below.writes = nil
+		if err := c.WriteRecords(slices.Repeat([][]byte{make([]byte, maxPlaintext)}, 12)); err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range below.writes {
+			if len(b) > maxCorked {
+				t.Errorf("version %#x: write %d of %d has %d bytes; more than %d need not be collected", version, i, len(below.writes), len(b), maxCorked)
+			}
+		}
+		if _, err := io.ReadFull(c, make([]byte, 70+445+9+19*maxPlaintext)); err != nil {
 			t.Error(err)
 		}
 	}

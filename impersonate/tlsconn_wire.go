@@ -23,8 +23,12 @@ const (
 	maxMessage   = 64 << 10 // of a ServerHello: far more than any needs
 )
 
-// maxPooledWrite is the largest write buffer kept for the next writer.
-const maxPooledWrite = 5 * maxPlaintext
+// maxCorked is how much is collected for one write at most.
+const maxCorked = 5 * maxPlaintext
+
+// maxPooledWrite is the largest write buffer kept for the next writer: one that
+// has grown to maxCorked.
+const maxPooledWrite = 2 * maxCorked
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
@@ -61,6 +65,12 @@ func (w *wireConn) Write(b []byte) (int, error) {
 			w.lent = writeBuffers.Get().(*[]byte)
 			w.out = *w.lent
 		}
+		if len(w.out) > 0 && len(w.out)+len(b) > maxCorked {
+			if _, w.err = w.Conn.Write(w.out); w.err != nil {
+				return 0, w.err
+			}
+			w.out = w.out[:0]
+		}
 		w.out = append(w.out, b...)
 		return len(b), nil
 	}
@@ -69,7 +79,7 @@ func (w *wireConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// cork collects writes until uncork.
+// cork collects writes until uncork, or until they are many.
 func (w *wireConn) cork() {
 	w.mu.Lock()
 	w.corked++
