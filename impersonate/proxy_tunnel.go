@@ -40,9 +40,9 @@ func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn
 		var nc net.Conn
 		var resp *http.Response
 		if shared != nil {
-			nc, resp, err = t.tunnelH2(ctx, shared, authority, auth)
+			nc, resp, err = t.tunnelH2(ctx, shared, authority, auth) //nolint:bodyclose // it closes it
 		} else {
-			nc, resp, err = t.tunnelH1(ctx, raw, authority, auth)
+			nc, resp, err = t.tunnelH1(ctx, raw, authority, auth) //nolint:bodyclose // it closes it
 		}
 		if err != nil {
 			if strays++; shared != nil && isStray(err) && strays < maxStray && ctx.Err() == nil {
