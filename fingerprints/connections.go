@@ -60,6 +60,11 @@ type Proxy struct {
 	// Connect names the fields of a CONNECT request in wire order.
 	Connect []string `json:"connect"`
 
+	// ConnectWeight is the priority of a CONNECT request on HTTP/2, 1 to 256
+	// (RFC 7540, section 5.3.2); 0 = it has none. Of its fields those are sent
+	// that do not belong to HTTP/1.1: fingerprints/testdata/proxy_h2.jsonl.
+	ConnectWeight int `json:"connect_weight,omitempty"`
+
 	// Rename gives fields of a request that the proxy gets as it is another
 	// name (Chrome: connection is proxy-connection).
 	Rename map[string]string `json:"rename,omitempty"`
@@ -129,6 +134,9 @@ func (p *Proxy) check() error {
 		return err
 	}
 	if err := checkFields("connections.proxy.before", p.Before, nil); err != nil {
+		return err
+	}
+	if err := checkRange("connections.proxy.connect_weight", p.ConnectWeight, 0, 256); err != nil {
 		return err
 	}
 	if err := checkRange("connections.proxy.shared_conns", p.SharedConns, 0, 256); err != nil {

@@ -3,7 +3,9 @@ package http2
 import (
 	"io"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // responseBody is the body of a response: what the server has sent and the
@@ -196,11 +198,17 @@ func (b *responseBody) fail(err error, drop bool) int64 {
 }
 
 // Read reads what has arrived, or waits for something to.
-func (b *responseBody) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) { return b.readUntil(nil, p) }
+
+// readUntil is Read until late is set, which who sets it tells the stream.
+func (b *responseBody) readUntil(late *atomic.Bool, p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	for {
+		if late != nil && late.Load() {
+			return 0, os.ErrDeadlineExceeded
+		}
 		n, err := b.take(p)
 		if n == 0 && err == nil {
 			n = b.await(p)

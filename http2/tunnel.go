@@ -2,6 +2,8 @@ package http2
 
 import (
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // tunnelBody is the body of a CONNECT's response: what is written to it goes
@@ -9,6 +11,49 @@ import (
 type tunnelBody struct {
 	*responseBody
 	wmu sync.Mutex // orders writers
+
+	late atomic.Bool // the deadline of reads has passed
+
+	dmu   sync.Mutex // guards timer
+	timer *time.Timer
+}
+
+// Read is responseBody's, until the deadline.
+func (t *tunnelBody) Read(p []byte) (int, error) { return t.readUntil(&t.late, p) }
+
+// SetReadDeadline has reads that wait after d, or begin after it, fail with
+// os.ErrDeadlineExceeded. The tunnel stands, and a later deadline, or none,
+// lets them go on: what uses a tunnel as a connection calls its readers off so.
+func (t *tunnelBody) SetReadDeadline(d time.Time) error {
+	t.dmu.Lock()
+	defer t.dmu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
+	t.late.Store(false)
+	if d.IsZero() {
+		return nil
+	}
+	if wait := time.Until(d); wait > 0 {
+		var timer *time.Timer
+		timer = time.AfterFunc(wait, func() {
+			t.dmu.Lock()
+			defer t.dmu.Unlock()
+			if t.timer == timer {
+				t.expireLocked()
+			}
+		})
+		t.timer = timer
+		return nil
+	}
+	t.expireLocked()
+	return nil
+}
+
+func (t *tunnelBody) expireLocked() {
+	t.late.Store(true)
+	t.s.tell()
 }
 
 // Write sends p, waiting for flow control.

@@ -1,9 +1,12 @@
 package http2
 
 import (
+	"errors"
 	"io"
+	"os"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // openTunnel is a CONNECT that the server has accepted on stream 1.
@@ -113,5 +116,53 @@ func TestTunnelRefused(t *testing.T) {
 		if n := tc.conn.InFlight(); n != 0 {
 			t.Errorf("%d in flight", n)
 		}
+	})
+}
+
+// A read deadline calls readers off and leaves the tunnel as it was.
+func TestTunnelReadDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc, _, body := openTunnel(t)
+		read := func() (string, error) {
+			b := make([]byte, 16)
+			n, err := body.Read(b)
+			return string(b[:n]), err
+		}
+		late := func(why string) {
+			t.Helper()
+			if s, err := read(); s != "" || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%s: %q, %v", why, s, err)
+			}
+		}
+		start := time.Now()
+		body.SetReadDeadline(start.Add(time.Minute))
+		late("nothing comes")
+		if d := time.Since(start); d != time.Minute {
+			t.Errorf("after %v", d)
+		}
+		late("it has passed")
+		tc.serverSends(`DATA 1 "one"`)
+		late("whatever has come")
+		body.SetReadDeadline(time.Time{})
+		if s, err := read(); s != "one" || err != nil {
+			t.Errorf("without a deadline: %q, %v", s, err)
+		}
+		r := tc.async(func() error { _, err := read(); return err })
+		r.wantPending("nothing has come")
+		body.SetReadDeadline(time.Unix(1, 0))
+		if synctest.Wait(); !r.isDone() || !errors.Is(r.err, os.ErrDeadlineExceeded) {
+			t.Errorf("called off: %v, %v", r.isDone(), r.err)
+		}
+		body.SetReadDeadline(time.Now().Add(time.Second))
+		body.SetReadDeadline(time.Now().Add(time.Hour))
+		r = tc.async(func() error { _, err := read(); return err })
+		time.Sleep(time.Minute)
+		r.wantPending("the first of the two deadlines counts no more")
+		tc.serverSends(`DATA 1 "two"`)
+		r.wantErr("the second is far away", nil)
+		if _, err := body.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		tc.wantFrame("the tunnel stands", `DATA 1 "x"`)
 	})
 }

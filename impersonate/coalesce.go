@@ -96,6 +96,11 @@ func (c *call) setKey(websocket bool) error {
 		}
 	}
 	if c.key.proxy != "" {
+		if t.opts.PublicOnly {
+			if err := guardCall(c); err != nil {
+				return err
+			}
+		}
 		c.key.behindProxy(&t.profile.Connections.Proxy)
 	}
 	return nil

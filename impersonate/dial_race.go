@@ -46,14 +46,40 @@ func (t *Transport) stopKeepalive(nc net.Conn) {
 
 // dialHost connects to a name or an address, and to nothing else.
 func (t *Transport) dialHost(ctx context.Context, host, port string) (net.Conn, error) {
+	dial := t.dialAddr
+	if t.opts.PublicOnly {
+		dial = t.guarded(host)
+	}
 	if t.opts.DialContext != nil && t.opts.LookupNetIP == nil {
-		return t.dialAddr(ctx, net.JoinHostPort(host, port))
+		return dial(ctx, net.JoinHostPort(host, port))
 	}
 	addrs, err := t.lookup(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	return t.race(ctx, addrs, port)
+	return t.race(ctx, addrs, port, dial)
+}
+
+// A dialFunc makes one connection to host:port.
+type dialFunc func(ctx context.Context, addr string) (net.Conn, error)
+
+// guarded is dialAddr under Options.PublicOnly, for the server called name: an
+// address is looked at before it is dialled, and the connection's own after it.
+func (t *Transport) guarded(name string) dialFunc {
+	return func(ctx context.Context, addr string) (net.Conn, error) {
+		if err := guardAddr(name, addr, false); err != nil {
+			return nil, err
+		}
+		nc, err := t.dialAddr(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		if err := guardConn(name, nc); err != nil {
+			nc.Close()
+			return nil, err
+		}
+		return nc, nil
+	}
 }
 
 // dialProxyHost connects to a proxy. Options.LookupNetIP is for the names of
@@ -66,7 +92,7 @@ func (t *Transport) dialProxyHost(ctx context.Context, p *proxy) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return t.race(ctx, addrs, p.port)
+	return t.race(ctx, addrs, p.port, t.dialAddr)
 }
 
 // dialAddr makes one connection.
@@ -222,15 +248,15 @@ type raceResult struct {
 }
 
 // race connects to the first address that answers (RFC 8305, section 5).
-func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, error) {
+func (t *Transport) race(ctx context.Context, addrs []netip.Addr, port string, dial dialFunc) (net.Conn, error) {
 	if len(addrs) == 1 && t.opts.DialContext == nil {
-		return t.dialAddr(ctx, net.JoinHostPort(addrs[0].String(), port)) // nobody to race with
+		return dial(ctx, net.JoinHostPort(addrs[0].String(), port)) // nobody to race with
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan raceResult)
 	start := func(a netip.Addr) {
-		nc, err := t.dialAddr(ctx, net.JoinHostPort(a.String(), port))
+		nc, err := dial(ctx, net.JoinHostPort(a.String(), port))
 		select {
 		case results <- raceResult{nc, err}:
 		case <-ctx.Done():

@@ -10,10 +10,10 @@
 //
 // # Limitations
 //
-// An HTTPS proxy is offered HTTP/1.1 alone, where browsers offer HTTP/2 and send
-// CONNECT over it: only the proxy can see that. A proxy's challenge is answered
-// (Basic and Digest), a server's 401 is left to the caller. SOCKS5 names are
-// always resolved by the proxy, with socks5:// too. WebSockets use HTTP/1.1. A
-// request body of unknown length is chunked on HTTP/1.1, which no browser does.
-// Behind a proxy no connection serves a second host.
+// A proxy's challenge is answered (Basic and Digest), a server's 401 is left to
+// the caller. SOCKS5 names are always resolved by the proxy, with socks5:// too.
+// WebSockets use HTTP/1.1. A request body of unknown length is chunked on
+// HTTP/1.1, which no browser does. Behind a proxy no connection to a server
+// serves a second host; the one to an HTTPS proxy that speaks HTTP/2 carries the
+// tunnels to all.
 package impersonate

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,80 @@ func TestFinishRefuses(t *testing.T) {
 			}
 			t.Log(err)
 		})
+	}
+}
+
+// TestKeyUpdateFlood: a server that changes its keys for ever is left (A17,
+// GO-2026-6090), one that has data in between is not.
+func TestKeyUpdateFlood(t *testing.T) {
+	ca := newTestCA(t)
+	update := func(p *wildPeer) error {
+		err := p.send(recordHandshake, wildMessage(msgKeyUpdate, []byte{0}))
+		p.out = p.update(&p.outSecret)
+		return err
+	}
+	for _, own := range []bool{false, true} {
+		for _, data := range []int{0, 30} { // after how many updates there is some
+			t.Run(fmt.Sprintf("own=%t data=%d", own, data), func(t *testing.T) {
+				const updates = 6000
+				sent := 0
+				s := beyondUTLS(t, ca, &wildServer{talk: func(p *wildPeer) error {
+					for ; sent < updates; sent++ {
+						if update(p) != nil || data > 0 && sent%data == 0 && p.send(recordApplication, []byte("x")) != nil {
+							return nil
+						}
+					}
+					return p.send(recordAlert, []byte{1, alertCloseNotify})
+				}})
+				if !own {
+					s.cert = ca.issue(t)
+				}
+				conn, _, err := dialWild(t, newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool}), s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				n, err := io.Copy(io.Discard, conn)
+				switch {
+				case data > 0 && (err != nil || n != updates/int64(data)):
+					t.Errorf("read %d, %v", n, err)
+				case data == 0 && (err == nil || !strings.Contains(err.Error(), "too many records")):
+					t.Errorf("error %v, want one about the flood", err)
+				}
+			})
+		}
+	}
+}
+
+// TestMessagesAcrossAKeyChange: what stands in one record with the message that
+// changes the keys is refused (GO-2026-4340), and waits for no lock (GO-2026-4870).
+func TestMessagesAcrossAKeyChange(t *testing.T) {
+	ca := newTestCA(t)
+	c := newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool})
+	conn, _, err := dialWild(t, c, &wildServer{cert: ca.issue(t), clear: wildMessage(msgEncryptedExtensions, []byte{0, 0})})
+	if err == nil {
+		conn.Close()
+		t.Fatal("EncryptedExtensions in the clear are taken")
+	}
+	var alert *AlertError
+	if !errors.As(err, &alert) || alert.Remote || alert.Code != alertUnexpectedMessage {
+		t.Errorf("EncryptedExtensions in the clear: %v", err)
+	}
+	for _, own := range []bool{false, true} {
+		s := beyondUTLS(t, ca, &wildServer{talk: func(p *wildPeer) error {
+			return p.send(recordHandshake, bytes.Repeat(wildMessage(msgKeyUpdate, []byte{1}), 3))
+		}})
+		if !own {
+			s.cert = ca.issue(t)
+		}
+		if conn, _, err = dialWild(t, c, s); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("own=%t: %v", own, err)
+		}
+		conn.Close()
 	}
 }
 

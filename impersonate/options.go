@@ -36,7 +36,8 @@ type Options struct {
 	Proxy string
 
 	// ProxyFunc, if not nil, chooses the proxy of each request instead; a nil
-	// URL means direct.
+	// URL means direct. For http_proxy, no_proxy and the like there are
+	// ProxyRules.
 	ProxyFunc func(*http.Request) (*url.URL, error)
 
 	// DialContext, if not nil, makes the TCP connections, those to a proxy
@@ -47,6 +48,20 @@ type Options struct {
 	// network is "ip4" or "ip6". Behind a proxy it is not called: the proxy's
 	// own name is for DialContext or the system.
 	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+	// PublicOnly connects to addresses of the public Internet alone, so that a
+	// URL, a redirect or a DNS answer from somebody else leads into no network
+	// of one's own: not to loopback, private, link-local (a cloud's metadata),
+	// carrier-shared, multicast, reserved or documentation addresses, nor to
+	// such ones inside IPv4-mapped or NAT64 (64:ff9b::/96) ones. What counts is
+	// the address of each connection when it is made: no later answer of a
+	// resolver changes it, and a DialContext's connection must have an IP
+	// address. Refused requests fail with an *AddressError, and ErrNotSent.
+	//
+	// A proxy's own address is not looked at. What it connects to is for the
+	// proxy to decide: of requests that have one only those to such an address
+	// itself, in any spelling, or to localhost are refused.
+	PublicOnly bool
 
 	// RootCAs are the authorities trusted. If nil, the system's.
 	RootCAs *x509.CertPool

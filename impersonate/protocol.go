@@ -91,7 +91,10 @@ func (t *Transport) maxUnknown(key connKey) int {
 }
 
 // h2Conn is an HTTP/2 connection.
-type h2Conn struct{ *http2.ClientConn }
+type h2Conn struct {
+	*http2.ClientConn
+	proxy *proxy // at the other end; nil = the server
+}
 
 func newH2Conn(t *Transport, cc *clientConn) (protocolConn, error) {
 	conn, err := http2.NewClientConn(cc.net, t.h2)
@@ -99,7 +102,7 @@ func newH2Conn(t *Transport, cc *clientConn) (protocolConn, error) {
 		return nil, err
 	}
 	cc.shared = true
-	return h2Conn{conn}, nil
+	return h2Conn{conn, cc.proxy}, nil
 }
 
 func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
@@ -117,6 +120,9 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 	defer buffer.free()
 	r := &c.h2req // the connection keeps nothing of it
 	fields, rest := c.h2Fields(f, buffer[:0])
+	if h.proxy != nil {
+		fields, rest = h.proxy.dressH2(c.fields(f, true, buffer[:0]), c), nil
+	}
 	*r = http2.Request{
 		Fields:         fields,
 		Constant:       rest,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -111,10 +112,19 @@ func (p *proxy) fail(status int, err error) error {
 }
 
 // dialProxy connects to the proxy and, unless the requests themselves name
-// their target, through it to key's server.
+// their target, through it to key's server. If there is nothing to dial, as the
+// proxy has a connection for all, the error is errProxyShared.
 func (t *Transport) dialProxy(ctx context.Context, p *proxy, key connKey, tunnel bool) (net.Conn, error) {
 	if tunnel && p.isHTTP() {
 		return t.tunnel(ctx, p, key)
+	}
+	if p.scheme == "https" {
+		cc, _, raw, err := t.httpsProxy(ctx, p, key)
+		if cc != nil {
+			cc.Release()
+			err = errProxyShared
+		}
+		return raw, err
 	}
 	nc, err := t.reachProxy(ctx, p, key)
 	if err != nil || !tunnel {
@@ -146,7 +156,8 @@ func orContext(ctx context.Context, err error) error {
 	return err
 }
 
-// reachProxy connects to the proxy itself, with TLS if it is an https one.
+// reachProxy connects to the proxy itself, with TLS if it is an https one: as
+// to a server, ALPN decides what it speaks.
 func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.Conn, error) {
 	nc, err := t.dialProxyHost(ctx, p)
 	if err != nil {
@@ -155,16 +166,11 @@ func (t *Transport) reachProxy(ctx context.Context, p *proxy, key connKey) (net.
 	if p.scheme != "https" {
 		return nc, nil
 	}
-	// Only HTTP/1.1 is offered: a CONNECT over HTTP/2 would need a connection shared by servers.
-	secure, err := t.tls.handshake(ctx, nc, handshakeParams{
-		ServerName: p.host,
-		ALPN:       []string{"http/1.1"},
-		TicketKey:  p.ticketKey(key),
-	})
+	secure, err := t.tls.handshake(ctx, nc, handshakeParams{ServerName: p.host, TicketKey: p.ticketKey(key)})
 	if err != nil {
 		return nil, p.fail(0, orContext(ctx, err))
 	}
-	if alpn := secure.NegotiatedProtocol(); alpn != "" && alpn != "http/1.1" {
+	if alpn := secure.NegotiatedProtocol(); byALPN[alpn] == nil || alpn != "" && !slices.Contains(t.alpn, alpn) {
 		secure.Close()
 		return nil, p.fail(0, fmt.Errorf("chose ALPN protocol %q, which was not offered", alpn))
 	}

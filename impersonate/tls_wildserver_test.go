@@ -39,6 +39,7 @@ type wildServer struct {
 	retry     bool   // ask for another hello first, with a cookie
 	cert      tls.Certificate
 	hybrid    bool                            // takes the share of X25519MLKEM768
+	clear     []byte                          // handshake messages in the record of the hello
 	extension []byte                          // of EncryptedExtensions, encoded
 	message   func(certificate []byte) []byte // replaces the Certificate message; nil = as it is
 	tamper    func(flight []byte)             // changes the encrypted messages before they are sent
@@ -233,7 +234,8 @@ func (s *wildServer) serve(conn net.Conn) (flight []byte, err error) {
 	peer13.inSecret = suite.secret(master, "c ap traffic", transcript.Sum(nil))
 	peer13.in, peer13.out = suite.keys(peer13.inSecret), suite.keys(peer13.outSecret)
 
-	reply := append(append16([]byte{recordHandshake, 3, 3}, uint16(len(serverHello))), serverHello...)
+	reply := append(append16([]byte{recordHandshake, 3, 3}, uint16(len(serverHello)+len(s.clear))), serverHello...)
+	reply = append(reply, s.clear...)
 	reply = append(reply, out.seal(recordHandshake, messages)...)
 	if s.eager != nil {
 		reply = append(reply, peer13.out.seal(recordApplication, s.eager)...)

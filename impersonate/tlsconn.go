@@ -135,6 +135,9 @@ func (c *tlsConn) peerApplicationSettings() []byte { return c.state.peerALPS }
 // close_notify is io.ErrUnexpectedEOF: data may be missing.
 func (c *tlsConn) Read(b []byte) (int, error) {
 	n, err := c.records.Read(b)
+	if n > 0 {
+		c.wire.barren = 0
+	}
 	switch {
 	case err != nil && c.closed.Load():
 		err = net.ErrClosed

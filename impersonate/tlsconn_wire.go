@@ -45,6 +45,7 @@ type wireConn struct {
 	ready   int              // bytes of pending that uTLS may have
 	seen    int              // bytes of pending that record has returned
 	ended   bool             // the peer closed the TCP connection
+	barren  int              // bytes that uTLS has read since it last had data for a reader
 
 	mu     sync.Mutex // held over writes: records must leave in the order they were sealed in
 	corked int        // > 0: writes are collected in out
@@ -162,12 +163,23 @@ func (w *wireConn) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
+	if w.barren > maxBarren {
+		return 0, newAlert(alertUnexpectedMessage, "too many records without data")
+	}
 	n, err := w.Conn.Read(b)
 	if errors.Is(err, io.EOF) {
 		w.ended = true
 	}
+	if w.hs == nil {
+		w.barren += n
+	}
 	return n, err
 }
+
+// maxBarren is how much may come behind the handshake without data for a reader.
+// uTLS counts records that bring nothing, but a KeyUpdate begins its count anew:
+// a server could have us make new keys for ever (GO-2026-6090 of crypto/tls).
+const maxBarren = 128 << 10
 
 // watch reads until the server's hello, or something else that uTLS can judge,
 // is complete, and shows it to the handshake; and then what follows, up to the

@@ -2,10 +2,12 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +25,7 @@ type Transport struct {
 	pool    *connpool.Pool[connKey, *clientConn]
 	owners  owners
 	proxies proxyAuths
+	gates   gates
 	sockets webSockets
 
 	route atomic.Pointer[route] // where connections go; SetProxy replaces it
@@ -210,7 +213,7 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 	}
 	if cc = t.existing(c.ctx, c.key); cc != nil {
 		reused = true
-	} else if cc, reused, err = t.pool.Get(c.ctx, c.key); err != nil {
+	} else if cc, reused, err = t.pooled(c); err != nil {
 		return nil, false, err
 	} else if !reused {
 		cc = t.settle(c.ctx, c.key, cc)
@@ -219,6 +222,23 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 		trace.GotConn(httptrace.GotConnInfo{Conn: cc.net, Reused: reused, WasIdle: reused})
 	}
 	return cc, reused, nil
+}
+
+// pooled gets a connection of the pool: the key's own, or for a plain http
+// target that of an https proxy which speaks HTTP/2.
+func (t *Transport) pooled(c *call) (cc *clientConn, reused bool, err error) {
+	if c.key.scheme != "http" || c.key.websocket || !strings.HasPrefix(c.key.proxy, "https:") {
+		return t.pool.Get(c.ctx, c.key)
+	}
+	for range maxAttempts {
+		if cc = t.findProxy(c.key.ofProxy()); cc != nil {
+			return cc, true, nil
+		}
+		if cc, reused, err = t.pool.Get(c.ctx, c.key); !errors.Is(err, errProxyShared) {
+			return cc, reused, err
+		}
+	}
+	return nil, false, err
 }
 
 // callerDone reports whether the request's own context has ended.

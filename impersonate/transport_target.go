@@ -170,6 +170,13 @@ func cleanHost(host string) (string, *InvalidRequestError) {
 	if host[0] == '.' || strings.Contains(host, "..") {
 		return "", badURL("host has an empty label")
 	}
+	if c := host[len(host)-1]; (c <= '9' || c >= 'a' && c <= 'f' || c == 'x') && !strings.Contains(host, ":") {
+		if a, numeric, ok := parseIPv4(host); ok {
+			return a.String(), nil
+		} else if numeric {
+			return "", badURL("host " + strconv.Quote(host) + " ends in a number and is no IPv4 address")
+		}
+	}
 	return host, nil
 }
 

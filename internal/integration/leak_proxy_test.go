@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -130,6 +131,76 @@ func (p *leakProxy) http(c net.Conn, br *bufio.Reader) {
 		resp.Body.Close()
 		server.Close()
 	}
+}
+
+// h2 serves the same over HTTP/2.
+func (p *leakProxy) h2(w http.ResponseWriter, r *http.Request) {
+	if want := "Basic " + base64.StdEncoding.EncodeToString([]byte(leakUser+":"+leakPass)); r.Header.Get("Proxy-Authorization") != want {
+		w.Header().Set("Proxy-Authenticate", "Basic realm=x")
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = r.Host, "80"
+	}
+	switch kind, _, _ := strings.Cut(host, "."); kind {
+	case "stall":
+		<-r.Context().Done()
+		return
+	case "reset":
+		panic(http.ErrAbortHandler)
+	case "garbage":
+		if r.Method != http.MethodConnect {
+			panic(http.ErrAbortHandler)
+		}
+		io.WriteString(w, strings.Repeat("\x00garbage", 20))
+		return
+	}
+	to := p.web[port]
+	if to == "" || strings.HasPrefix(host, "refuse.") {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	server, err := net.Dial("tcp", to)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer server.Close()
+	if r.Method == http.MethodConnect {
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		go func() {
+			io.Copy(server, r.Body)
+			server.Close()
+		}()
+		io.Copy(flushed{w}, server)
+		return
+	}
+	out := r.Clone(r.Context())
+	out.Header.Del("Proxy-Authorization")
+	out.Write(server)
+	resp, err := http.ReadResponse(bufio.NewReader(server), out)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer resp.Body.Close()
+	resp.Header.Del("Connection")
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// flushed writes through at once.
+type flushed struct{ http.ResponseWriter }
+
+func (f flushed) Write(b []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(b)
+	f.ResponseWriter.(http.Flusher).Flush()
+	return n, err
 }
 
 // socks serves SOCKS4a and SOCKS5.

@@ -141,10 +141,20 @@ func TestProxyLeaksNothing(t *testing.T) {
 	h := p.listen(t, at, nil, p.http)
 	hs := p.listen(t, at, &tls.Config{Certificates: []tls.Certificate{cert}}, p.http)
 	so := p.listen(t, at, nil, p.socks)
+	h2 := httptest.NewUnstartedServer(http.HandlerFunc(p.h2))
+	h2.Listener.Close()
+	var err error
+	if h2.Listener, err = net.Listen("tcp", at); err != nil {
+		t.Fatal(err)
+	}
+	h2.EnableHTTP2, h2.TLS = true, &tls.Config{Certificates: []tls.Certificate{cert}}
+	h2.Config.ErrorLog = log.New(io.Discard, "", 0)
+	h2.StartTLS()
+	t.Cleanup(h2.Close)
 	auth := leakUser + ":" + leakPass + "@"
 	order := leakOrder{
 		Roots: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}),
-		Proxies: []string{"http://" + auth + h, "https://" + auth + hs, "socks4a://" + leakUser + "@" + so,
+		Proxies: []string{"http://" + auth + h, "https://" + auth + hs, "https://" + auth + h2.Listener.Addr().String(), "socks4a://" + leakUser + "@" + so,
 			"socks5://" + auth + so, "socks5h://" + auth + so},
 		Dead: leakHost + ":1", Proxy: leakHost,
 	}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,7 @@ type peer struct {
 	wrong  string   // with other credentials, "" if its answer then is not 407
 	config func(p params) (file, text string)
 	args   func(p params) []string
+	before string // another peer that it hands requests on to; it speaks HTTP/2 itself
 }
 
 var peers = []peer{
@@ -48,6 +50,9 @@ var peers = []peer{
 			file, text := squid("")(p)
 			return file, strings.Replace(text, fmt.Sprintf("http_port 127.0.0.1:%d", p.port), fmt.Sprintf("https_port 127.0.0.1:%d tls-cert=%s", p.port, p.both), 1)
 		}, args: squidArgs},
+	{name: "nghttpx", binary: "nghttpx", before: "squid", urls: []string{"https://%s"}, config: nghttpx, args: nghttpxArgs},
+	{name: "nghttpx-basic", binary: "nghttpx", before: "squid-basic", urls: []string{"https://user:pass%%20word@%s"}, asks: true, wrong: "https://user:other@%s",
+		config: nghttpx, args: nghttpxArgs},
 	{name: "tinyproxy", binary: "tinyproxy", urls: []string{"http://%s"},
 		config: tinyproxy(""), args: tinyproxyArgs},
 	{name: "tinyproxy-basic", binary: "tinyproxy", urls: []string{"http://user:secret@%s"}, asks: true, // 401 after wrong ones
@@ -79,6 +84,14 @@ func squid(more string) func(p params) (string, string) {
 			strings.ReplaceAll(more, "{dir}", p.dir) + "http_access allow all\n"
 	}
 }
+
+func nghttpx(p params) (string, string) {
+	host, port, _ := strings.Cut(p.backend, ":")
+	return "nghttpx.conf", fmt.Sprintf("frontend=127.0.0.1,%d\nbackend=%s,%s\nhttp2-proxy=yes\nprivate-key-file=%s\ncertificate-file=%s\nworkers=1\nerrorlog-file=%s/log\n",
+		p.port, host, port, p.key, p.cert, p.dir)
+}
+
+func nghttpxArgs(p params) []string { return []string{"--conf=" + p.dir + "/nghttpx.conf"} }
 
 func squidArgs(p params) []string { return []string{"-N", "-f", p.dir + "/squid.conf"} }
 
@@ -115,7 +128,12 @@ func TestThroughRealProxies(t *testing.T) {
 	t.Cleanup(secure.Close)
 	for _, p := range peers {
 		t.Run(p.name, func(t *testing.T) {
-			port := server{name: p.name, binary: p.binary, config: p.config, args: p.args}.start(t, ca, "")
+			backend := ""
+			if i := slices.IndexFunc(peers, func(q peer) bool { return q.name == p.before }); i >= 0 {
+				q := peers[i]
+				backend = fmt.Sprintf("127.0.0.1:%d", server{name: q.name, binary: q.binary, config: q.config, args: q.args}.start(t, ca, ""))
+			}
+			port := server{name: p.name, binary: p.binary, config: p.config, args: p.args}.start(t, ca, backend)
 			at := fmt.Sprintf("localhost:%d", port)
 			for _, u := range p.urls {
 				proxy := fmt.Sprintf(u, at)
@@ -132,7 +150,7 @@ func TestThroughRealProxies(t *testing.T) {
 							bases = append(bases, strings.Replace(plain.URL, "127.0.0.1", "localhost", 1), strings.Replace(secure.URL, "127.0.0.1", "localhost", 1))
 						}
 						for _, base := range bases {
-							throughProxy(t, s, base)
+							throughProxy(t, s, base, p.before != "")
 						}
 						if err := webSocket(s, secure.URL+"/"); err != nil {
 							t.Errorf("WebSocket: %v", err)
@@ -157,7 +175,9 @@ func TestThroughRealProxies(t *testing.T) {
 	}
 }
 
-func throughProxy(t *testing.T, s *session.Session, base string) {
+// throughProxy uses a server behind a proxy. To a plain one it is the proxy who
+// answers, by HTTP/2 if it speaks that.
+func throughProxy(t *testing.T, s *session.Session, base string, h2 bool) {
 	t.Helper()
 	for range 3 {
 		if err := read(s.Get(t.Context(), base+"/")); err != nil {
@@ -176,7 +196,7 @@ func throughProxy(t *testing.T, s *session.Session, base string) {
 	if b, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(b, want) {
 		t.Errorf("POST %s: %d of %d bytes, %v", base, len(b), len(want), err)
 	}
-	if secure := strings.HasPrefix(base, "https"); secure != (resp.ProtoMajor == 2) {
+	if secure := strings.HasPrefix(base, "https"); (secure || h2) != (resp.ProtoMajor == 2) {
 		t.Errorf("%s: HTTP/%d", base, resp.ProtoMajor)
 	}
 }

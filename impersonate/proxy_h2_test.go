@@ -1,0 +1,741 @@
+package impersonate
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/guise-http/guise/fingerprints"
+	guisehttp2 "github.com/guise-http/guise/http2"
+)
+
+// An h2Proxy is an https proxy that speaks HTTP/2. It takes every name for the
+// address of the server behind it that has the same port.
+type h2Proxy struct {
+	addr string
+	base *http2.Server
+
+	mu     sync.Mutex // guards the fields below
+	conns  []*teeConn
+	asked  []string                // "CONNECT host:port", "GET http://host/path"
+	answer func(*http.Request) int // status to refuse with; 0 = serve
+	ups    map[string]net.Conn     // the last tunnel's for each authority
+}
+
+// reset has the tunnel to authority end with RST_STREAM.
+func (p *h2Proxy) reset(authority string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ups[authority].(*net.TCPConn).SetLinger(0)
+	p.ups[authority].Close()
+}
+
+// A teeConn keeps what is read from it.
+type teeConn struct {
+	net.Conn
+	mu   sync.Mutex
+	seen bytes.Buffer
+}
+
+func (c *teeConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	c.seen.Write(p[:n])
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *teeConn) bytes() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.seen.Bytes())
+}
+
+func newH2Proxy(t *testing.T, answer func(*http.Request) int) (*h2Proxy, *httptest.Server) {
+	t.Helper()
+	cfg, srv := secureConfig(t, "h2", "http/1.1")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &h2Proxy{addr: l.Addr().String(), base: &http2.Server{}, answer: answer}
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		p.cut()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			raw, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer raw.Close()
+				secure := tls.Server(raw, cfg)
+				if secure.Handshake() != nil || secure.ConnectionState().NegotiatedProtocol != "h2" {
+					return
+				}
+				c := &teeConn{Conn: secure}
+				p.mu.Lock()
+				p.conns = append(p.conns, c)
+				p.mu.Unlock()
+				p.base.ServeConn(c, &http2.ServeConnOpts{Handler: http.HandlerFunc(p.serve)})
+			})
+		}
+	})
+	return p, srv
+}
+
+// cut ends all connections.
+func (p *h2Proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *h2Proxy) state() (conns int, asked []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns), slices.Clone(p.asked)
+}
+
+func (p *h2Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	what := "CONNECT " + r.Host
+	if r.Method != http.MethodConnect {
+		what = r.Method + " http://" + r.Host + r.URL.Path
+	}
+	p.asked = append(p.asked, what)
+	answer := p.answer
+	p.mu.Unlock()
+	if answer != nil {
+		if status := answer(r); status != 0 {
+			if status == http.StatusProxyAuthRequired {
+				w.Header().Set("Proxy-Authenticate", `Basic realm="x"`)
+			}
+			w.WriteHeader(status)
+			io.WriteString(w, "no")
+			return
+		}
+	}
+	if r.URL.Query().Has("away") {
+		w.Header().Set("Connection", "close") // GOAWAY
+	}
+	_, port, _ := net.SplitHostPort(r.Host)
+	if r.Method != http.MethodConnect {
+		out := r.Clone(r.Context())
+		out.RequestURI, out.URL.Scheme, out.URL.Host = "", "http", "127.0.0.1:"+port
+		resp, err := http.DefaultTransport.RoundTrip(out)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		w.WriteHeader(resp.StatusCode)
+		io.Copy(w, resp.Body)
+		return
+	}
+	up, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	p.mu.Lock()
+	if p.ups == nil {
+		p.ups = make(map[string]net.Conn)
+	}
+	p.ups[r.Host] = up
+	p.mu.Unlock()
+	w.WriteHeader(http.StatusOK)
+	w.(http.Flusher).Flush()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		io.Copy(up, r.Body)
+		up.Close()
+	})
+	_, err = io.Copy(flushing{w}, up)
+	up.Close()
+	r.Body.Close()
+	wg.Wait()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// flushing writes through at once.
+type flushing struct{ http.ResponseWriter }
+
+func (f flushing) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	f.ResponseWriter.(http.Flusher).Flush()
+	return n, err
+}
+
+// throughH2 makes a Transport that uses p and trusts its certificate.
+func throughH2(t *testing.T, p *h2Proxy, srv *httptest.Server, change func(*Options)) *Transport {
+	return newTransport(t, srv, func(o *Options) {
+		o.Proxy = "https://" + p.addr
+		onlyDial(t, o, p.addr)
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+// One connection to the proxy carries the tunnels to all servers, whatever
+// they speak, and plain requests; all that begin at once wait for one dial.
+func TestH2ProxySharesOneConnection(t *testing.T) {
+	for _, name := range []string{"chrome", "firefox", "safari"} {
+		t.Run(name, func(t *testing.T) {
+			p, trust := newH2Proxy(t, nil)
+			echo := func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Proxy-Authorization") != "" {
+					t.Error("the server sees the proxy's credentials")
+				}
+				io.Copy(w, r.Body)
+				io.WriteString(w, r.Proto)
+			}
+			two, one := newServer(t, true, echo), newServer(t, false, echo)
+			plain := httptest.NewServer(http.HandlerFunc(echo))
+			t.Cleanup(plain.Close)
+			tr := throughH2(t, p, trust, func(o *Options) {
+				o.Profile = profile(t, name)
+				o.RootCAs.AddCert(two.Certificate())
+				o.RootCAs.AddCert(one.Certificate())
+			})
+			big := strings.Repeat("0123456789abcdef", 40_000)
+			top := WithRequestInfo(t.Context(), RequestInfo{Dest: fingerprints.Empty, Mode: fingerprints.CORS, Site: fingerprints.SiteSameOrigin, TopLevel: "https://a.test"})
+			var wg sync.WaitGroup
+			for i := range 30 {
+				wg.Go(func() {
+					base := []string{two.URL, one.URL, plain.URL}[i%3]
+					proto := []string{"HTTP/2.0", "HTTP/1.1", "HTTP/1.1"}[i%3]
+					req, _ := http.NewRequestWithContext(top, "POST", base+"/x", strings.NewReader(big))
+					resp, err := tr.RoundTrip(req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer resp.Body.Close()
+					b, err := io.ReadAll(resp.Body)
+					if err != nil || !strings.HasPrefix(string(b), big) || string(b[len(big):]) != proto {
+						t.Errorf("%s: %d bytes, %v", base, len(b), err)
+					}
+					if (resp.TLS != nil) != (i%3 < 2) {
+						t.Errorf("%s: TLS state %v", base, resp.TLS)
+					}
+				})
+			}
+			wg.Wait()
+			if n, asked := p.state(); n != 1 {
+				t.Errorf("%d connections to the proxy for %q", n, asked)
+			}
+		})
+	}
+}
+
+// Whose requests share the proxy's connection is what the browser's do: a
+// site has its own in Chrome, none has in Firefox.
+func TestH2ProxyPartitions(t *testing.T) {
+	for name, want := range map[string]int{"chrome": 2, "firefox": 1} {
+		p, trust := newH2Proxy(t, nil)
+		srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {})
+		tr := throughH2(t, p, trust, func(o *Options) { o.Profile = profile(t, name); o.RootCAs.AddCert(srv.Certificate()) })
+		for _, top := range []string{"https://a.test", "https://b.test", "https://a.test"} {
+			ctx := WithRequestInfo(t.Context(), RequestInfo{Dest: fingerprints.Image, Mode: fingerprints.NoCORS, Site: fingerprints.SiteCrossSite, TopLevel: top})
+			resp, err := get(t, tr, ctx, srv.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		}
+		if n, _ := p.state(); n != want {
+			t.Errorf("%s: %d connections to the proxy, want %d", name, n, want)
+		}
+	}
+}
+
+// S15, S14 on HTTP/2: what the proxy answers, and the credentials.
+func TestH2ProxyAnswers(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	basic := func(r *http.Request) int {
+		if r.Header.Get("Proxy-Authorization") != "Basic dTpw" {
+			return http.StatusProxyAuthRequired
+		}
+		return 0
+	}
+	for name, c := range map[string]struct {
+		user   string
+		answer func(*http.Request) int
+		status int // of the ProxyError; 0 = it works
+		asked  int
+	}{
+		"credentials":       {user: "u:p@", answer: basic, asked: 2},
+		"wrong credentials": {user: "u:hunter2@", answer: basic, status: 407, asked: 2},
+		"no credentials":    {answer: basic, status: 407, asked: 1},
+		"forbidden":         {answer: func(*http.Request) int { return 403 }, status: 403, asked: 1},
+		"bad gateway":       {answer: func(*http.Request) int { return 502 }, status: 502, asked: 1},
+		"redirect":          {answer: func(*http.Request) int { return 302 }, status: 302, asked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, trust := newH2Proxy(t, c.answer)
+			tr := throughH2(t, p, trust, func(o *Options) { o.Proxy = "https://" + c.user + p.addr; o.RootCAs.AddCert(srv.Certificate()) })
+			resp, err := get(t, tr, t.Context(), srv.URL)
+			if resp != nil {
+				resp.Body.Close()
+			}
+			var pe *ProxyError
+			switch {
+			case c.status == 0 && err != nil:
+				t.Error(err)
+			case c.status != 0 && (!errors.As(err, &pe) || pe.Status != c.status || !errors.Is(err, ErrNotSent)):
+				t.Errorf("%v", err)
+			case c.status == 407 && !errors.Is(err, ErrProxyAuth), err != nil && strings.Contains(err.Error(), "hunter2"):
+				t.Errorf("%v", err)
+			}
+			if n, asked := p.state(); n != 1 || len(asked) != c.asked {
+				t.Errorf("%d connections, asked for %q", n, asked)
+			}
+			if c.status == 0 { // from now on unasked, for plain targets too
+				plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+				defer plain.Close()
+				do(t, tr, "GET", plain.URL, nil)
+				if _, asked := p.state(); len(asked) != 3 {
+					t.Errorf("asked for %q", asked)
+				}
+			}
+		})
+	}
+}
+
+// The proxy asks for credentials of a plain request first.
+func TestH2ProxyAsksPlainRequests(t *testing.T) {
+	p, trust := newH2Proxy(t, func(r *http.Request) int {
+		if r.Header.Get("Proxy-Authorization") != "Basic dTpw" {
+			return http.StatusProxyAuthRequired
+		}
+		return 0
+	})
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	t.Cleanup(plain.Close)
+	tr := throughH2(t, p, trust, func(o *Options) { o.Proxy = "https://u:p@" + p.addr })
+	if _, body := do(t, tr, "POST", plain.URL, strings.NewReader("hello")); body != "hello" {
+		t.Errorf("body %q", body)
+	}
+	tr = throughH2(t, p, trust, nil)
+	if _, err := get(t, tr, t.Context(), plain.URL); !errors.Is(err, ErrProxyAuth) || !errors.Is(err, ErrNotSent) {
+		t.Errorf("without credentials: %v", err)
+	}
+}
+
+// A proxy that says GOAWAY, or is gone: what runs goes on or says so, and the
+// next request has a new connection.
+func TestH2ProxyGoesAway(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		w.Write([]byte("x"))
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+		}
+	})
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	t.Cleanup(plain.Close)
+	p, trust := newH2Proxy(t, nil)
+	tr := throughH2(t, p, trust, func(o *Options) {
+		o.RootCAs.AddCert(srv.Certificate())
+		o.Profile = profile(t, "firefox") // no site has a connection of its own
+	})
+	do(t, tr, "GET", srv.URL, nil)
+	do(t, tr, "GET", plain.URL+"/?away", nil)
+	do(t, tr, "GET", srv.URL+"/again", nil) // in the tunnel that stands
+	if n, asked := p.state(); n != 1 {
+		t.Errorf("%d connections: %q", n, asked)
+	}
+	do(t, tr, "GET", plain.URL, nil)
+	if n, asked := p.state(); n != 2 {
+		t.Errorf("after GOAWAY %d connections: %q", n, asked)
+	}
+	resp, err := get(t, tr, t.Context(), srv.URL+"/slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cut()
+	if _, err := io.ReadAll(resp.Body); err == nil {
+		t.Error("a body ends well although the proxy is gone")
+	}
+	resp.Body.Close()
+	do(t, tr, "GET", srv.URL, nil)
+	do(t, tr, "GET", plain.URL, nil)
+	if n, asked := p.state(); n != 3 {
+		t.Errorf("after the end %d connections: %q", n, asked)
+	}
+}
+
+// What becomes of one tunnel is nothing to the others: it is reset, or nobody
+// reads from it, or a request in it is given up.
+func TestH2ProxyTunnelsAreApart(t *testing.T) {
+	gone := make(chan struct{}, 1)
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/endless":
+			for chunk := make([]byte, 64<<10); ; {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		case "/silent":
+			<-r.Context().Done()
+			gone <- struct{}{}
+		case "/end":
+			io.WriteString(w, "some")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for _, name := range []string{"chrome", "firefox"} {
+		t.Run(name, func(t *testing.T) {
+			p, trust := newH2Proxy(t, nil)
+			tr := throughH2(t, p, trust, func(o *Options) {
+				o.RootCAs.AddCert(srv.Certificate())
+				o.Profile = profile(t, name)
+			})
+			_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+			at := func(host string) string { return "https://" + host + ":" + port }
+			wantAsked := func(why string, conns, n int) {
+				t.Helper()
+				if c, asked := p.state(); c != conns || len(asked) != n {
+					t.Errorf("%s: %d connections, asked for %q", why, c, asked)
+				}
+			}
+			// One site, so that Chrome has one connection to the proxy for all.
+			ctx := WithRequestInfo(t.Context(), RequestInfo{Dest: fingerprints.Empty, Mode: fingerprints.CORS, Site: fingerprints.SiteSameSite, TopLevel: "https://example.com"})
+			fetch := func(u string) *http.Response {
+				t.Helper()
+				resp, err := get(t, tr, ctx, u)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return resp
+			}
+			unread := fetch(at("a.example.com") + "/endless")
+			for range 3 {
+				fetch(at("b.example.com")).Body.Close()
+			}
+			wantAsked("with a body that nobody reads", 1, 2)
+
+			for range 3 { // whoever reads the tunnel is called off
+				canceled, cancel := context.WithCancel(ctx)
+				time.AfterFunc(20*time.Millisecond, cancel)
+				if _, err := get(t, tr, canceled, at("b.example.com")+"/silent"); !errors.Is(err, context.Canceled) {
+					t.Errorf("silent: %v", err)
+				}
+				<-gone
+				fetch(at("b.example.com")).Body.Close()
+			}
+			wantAsked("after requests that were given up", 1, 2)
+
+			p.reset("b.example.com:" + port)
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+				fetch(at("b.example.com")).Body.Close() // at once, or once again
+				if _, asked := p.state(); len(asked) == 3 {
+					break
+				} else if time.Now().After(deadline) {
+					t.Fatal("no new tunnel in the place of the one that was reset")
+				}
+			}
+			wantAsked("after a reset", 1, 3)
+			if n, err := io.CopyN(io.Discard, unread.Body, 8<<20); err != nil {
+				t.Errorf("%d bytes of the body that waited: %v", n, err)
+			}
+			unread.Body.Close()
+			end := fetch(at("c.example.com") + "/end")
+			if _, err := io.ReadAll(end.Body); err == nil {
+				t.Error("a body that was cut ends well")
+			}
+			end.Body.Close()
+		})
+	}
+}
+
+// A stream that the proxy refuses unprocessed is opened again, not for ever.
+func TestH2ProxySaysConnectAgain(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {})
+	p, trust := newH2Proxy(t, nil)
+	tr := throughH2(t, p, trust, func(o *Options) { o.RootCAs.AddCert(srv.Certificate()) })
+	p.answer = func(r *http.Request) int {
+		p.mu.Lock()
+		n := len(p.asked)
+		p.mu.Unlock()
+		if n == 1 {
+			p.cut() // the connection ends under the CONNECT
+			return 500
+		}
+		return 0
+	}
+	do(t, tr, "GET", srv.URL, nil)
+	if n, asked := p.state(); n != 2 || len(asked) != 2 {
+		t.Errorf("%d connections, asked for %q", n, asked)
+	}
+	p.answer = func(*http.Request) int { p.cut(); return 500 }
+	tr.Reset()
+	var pe *ProxyError
+	if _, err := get(t, tr, t.Context(), srv.URL); !errors.As(err, &pe) || !errors.Is(err, ErrNotSent) {
+		t.Errorf("a proxy that always hangs up: %v", err)
+	}
+	if _, asked := p.state(); len(asked) > 2+maxStray {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
+
+// Another connection is tried for what says nothing of the CONNECT.
+func TestIsStray(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&guisehttp2.StreamError{Remote: true, Code: guisehttp2.CodeRefusedStream}, true},
+		{&guisehttp2.StreamError{Remote: true, Code: guisehttp2.CodeConnect}, false}, // RFC 9113, section 8.5: the proxy cannot reach the server
+		{&guisehttp2.StreamError{Code: guisehttp2.CodeRefusedStream}, false},
+		{fmt.Errorf("x: %w", &guisehttp2.ConnError{Code: guisehttp2.CodeProtocol}), true},
+		{&guisehttp2.GoAwayError{}, true},
+		{guisehttp2.ErrConnClosed, true},
+		{guisehttp2.ErrNoSlot, true},
+		{context.Canceled, false},
+		{io.ErrUnexpectedEOF, false},
+	} {
+		if got := isStray(c.err); got != c.want {
+			t.Errorf("%T %v: %t", c.err, c.err, got)
+		}
+	}
+}
+
+// A cancel, a bound and the end of the Transport, at any time of a CONNECT.
+func TestH2ProxyStalls(t *testing.T) {
+	hold := make(chan struct{})
+	p, trust := newH2Proxy(t, func(r *http.Request) int {
+		select {
+		case <-r.Context().Done():
+		case <-hold:
+		}
+		return 500
+	})
+	defer close(hold)
+	tr := throughH2(t, p, trust, func(o *Options) { o.DialTimeout = 100 * time.Millisecond })
+	var te *TimeoutError
+	if _, err := get(t, tr, t.Context(), "https://a.test/"); !errors.As(err, &te) || te.Phase != "dial" || !errors.Is(err, ErrNotSent) {
+		t.Errorf("bound: %v", err)
+	}
+	tr = throughH2(t, p, trust, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	start := time.Now()
+	if _, err := get(t, tr, ctx, "https://a.test/"); !errors.Is(err, context.Canceled) || time.Since(start) > time.Second {
+		t.Errorf("cancel: %v after %v", err, time.Since(start))
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := get(t, tr, t.Context(), "https://b.test/")
+		done <- err
+	}()
+	for deadline := start.Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, asked := p.state(); len(asked) == 3 {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal("the CONNECT does not arrive")
+		}
+	}
+	tr.CloseNow()
+	if err := <-done; !errors.Is(err, ErrClosed) || !errors.Is(err, ErrNotSent) {
+		t.Errorf("CloseNow: %v", err)
+	}
+}
+
+// Shutdown lets what runs in a tunnel end, then the tunnel's connection, then
+// the proxy's; CloseNow ends all.
+func TestH2ProxyLifecycle(t *testing.T) {
+	release := make(chan struct{})
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first ")
+		w.(http.Flusher).Flush()
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		io.WriteString(w, "last")
+	})
+	p, trust := newH2Proxy(t, nil)
+	tr := throughH2(t, p, trust, func(o *Options) { o.RootCAs.AddCert(srv.Certificate()) })
+	resp, err := get(t, tr, t.Context(), srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shut := make(chan error, 1)
+	go func() { shut <- tr.Shutdown(context.Background()) }()
+	<-tr.Closing()
+	if _, err := get(t, tr, t.Context(), srv.URL); !errors.Is(err, ErrClosed) {
+		t.Errorf("while closing: %v", err)
+	}
+	close(release)
+	if b, err := io.ReadAll(resp.Body); string(b) != "first last" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	resp.Body.Close()
+	if err := <-shut; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	release = make(chan struct{})
+	tr = throughH2(t, p, trust, func(o *Options) { o.RootCAs.AddCert(srv.Certificate()) })
+	if resp, err = get(t, tr, t.Context(), srv.URL); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	tr.CloseNow()
+	if d := time.Since(start); d > time.Second {
+		t.Errorf("CloseNow took %v", d)
+	}
+	if _, err := io.ReadAll(resp.Body); !errors.Is(err, ErrClosed) {
+		t.Errorf("body after CloseNow: %v", err)
+	}
+	resp.Body.Close()
+}
+
+// S20: SetProxy is a new identity, at the same proxy as well.
+func TestH2ProxyAndSetProxy(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {})
+	p, trust := newH2Proxy(t, nil)
+	tr := throughH2(t, p, trust, func(o *Options) { o.RootCAs.AddCert(srv.Certificate()) })
+	do(t, tr, "GET", srv.URL, nil)
+	if err := tr.SetProxy("https://" + p.addr); err != nil {
+		t.Fatal(err)
+	}
+	do(t, tr, "GET", srv.URL, nil)
+	if n, _ := p.state(); n != 2 {
+		t.Errorf("%d connections to the proxy", n)
+	}
+}
+
+// WebSockets go through a tunnel of their own on the same connection.
+func TestH2ProxyWebSocket(t *testing.T) {
+	srv := newServer(t, false, func(w http.ResponseWriter, r *http.Request) {
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+		rw.Flush()
+		io.CopyN(c, rw, 4)
+	})
+	p, trust := newH2Proxy(t, nil)
+	tr := throughH2(t, p, trust, func(o *Options) { o.RootCAs.AddCert(srv.Certificate()) })
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
+	req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	rw := resp.Body.(io.ReadWriteCloser)
+	io.WriteString(rw, "ping")
+	b := make([]byte, 4)
+	if _, err := io.ReadFull(rw, b); err != nil || string(b) != "ping" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if n, asked := p.state(); n != 1 || len(asked) != 1 {
+		t.Errorf("%d connections, asked for %q", n, asked)
+	}
+}
+
+// A tunnel's deadlines are a connection's: they call off what waits, and can
+// be taken back. Only a write that is under way takes the tunnel with it.
+func TestTunnelDeadlines(t *testing.T) {
+	late := func(t *testing.T, why string, err error) {
+		t.Helper()
+		var ne net.Error
+		if !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	open := func(t *testing.T) (c *tunnelConn, far net.Conn) {
+		near, far := net.Pipe()
+		c = newTunnelConn(near, func() {}, near)
+		t.Cleanup(func() { c.Close(); far.Close() })
+		return c, far
+	}
+	one := make([]byte, 1)
+	past := time.Unix(1, 0)
+	t.Run("read", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, far := open(t)
+			for why, set := range map[string]func(){
+				"ahead":    func() { c.SetReadDeadline(time.Now().Add(time.Minute)) },
+				"both":     func() { c.SetDeadline(time.Now().Add(time.Minute)) },
+				"past":     func() { c.SetDeadline(past) },
+				"replaced": func() { c.SetDeadline(time.Now().Add(time.Hour)); c.SetDeadline(past) },
+			} {
+				set()
+				_, err := c.Read(one)
+				late(t, why, err)
+			}
+			c.SetDeadline(time.Now().Add(time.Minute))
+			c.SetDeadline(time.Time{})
+			go func() { time.Sleep(time.Hour); far.Write(one) }()
+			if _, err := c.Read(one); err != nil {
+				t.Errorf("taken back: %v", err)
+			}
+		})
+	})
+	t.Run("write", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, far := open(t)
+			c.SetWriteDeadline(past)
+			_, err := c.Write(one)
+			late(t, "past", err)
+			c.SetWriteDeadline(time.Now().Add(time.Minute))
+			time.Sleep(time.Hour)
+			_, err = c.Write(one)
+			late(t, "passed while nobody wrote", err)
+			c.SetWriteDeadline(time.Time{})
+			go far.Read(one)
+			if _, err := c.Write(one); err != nil {
+				t.Errorf("taken back: %v", err)
+			}
+			c.SetWriteDeadline(time.Now().Add(time.Minute))
+			_, err = c.Write(one)
+			late(t, "under way", err)
+			c.SetWriteDeadline(time.Time{})
+			_, err = c.Write(one)
+			late(t, "after that", err)
+			c.Close()
+			if _, err := c.Write(one); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("after Close: %v", err)
+			}
+		})
+	})
+	t.Run("called off while under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, _ := open(t)
+			time.AfterFunc(time.Minute, func() { c.SetDeadline(past) })
+			_, err := c.Write(one)
+			late(t, "write", err)
+		})
+	})
+}
