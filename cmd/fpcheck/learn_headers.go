@@ -16,8 +16,11 @@ func (s *asked) request() fingerprints.Request {
 	q := fingerprints.Request{HTTP2: s.frame != nil, Method: s.method, Kind: o.Kind, Cache: o.Cache, FetchPriority: o.Priority, User: s.value("sec-fetch-user") == "?1"}
 	q.Dest, _ = fingerprints.ParseDest(s.value("sec-fetch-dest"))
 	q.Mode, _ = fingerprints.ParseMode(s.value("sec-fetch-mode"))
+	if s.isUpgrade() {
+		q.Dest, q.Mode = fingerprints.WebSocket, fingerprints.ModeWebSocket
+	}
 	q.Site, _ = fingerprints.ParseSite(s.value("sec-fetch-site"))
-	q.Body = len(s.body) > 0
+	q.Body = len(s.body) > 0 || s.bodyLen > 0
 	q.Redirected, q.CrossRedirect, q.StartedCross = s.redirected, s.crossed, s.redirected && s.started
 	switch {
 	case s.method == "OPTIONS":
@@ -37,7 +40,7 @@ func (s *asked) request() fingerprints.Request {
 
 // brought are the fields whose values a request brings itself.
 var brought = []string{"content-length", "content-type", "origin", "referer", "cookie", "authorization", "x-a", "x-requested-with",
-	"access-control-request-method", "access-control-request-headers"}
+	"access-control-request-method", "access-control-request-headers", "host", "sec-websocket-key"}
 
 // learnHeaders corrects the base's values and priorities by what the captures
 // show, and its order where a kind of request has another. Requests behind a
@@ -61,19 +64,21 @@ func (l *learner) learnHeaders() error {
 		if err != nil {
 			return err
 		}
-		for _, fix := range faults {
-			was := l.snapshot()
-			fix()
-			// A correction for one request may spoil others of its kind.
-			now, err := l.wrong(steps)
-			if err != nil {
-				return err
-			}
-			if now >= wrong {
+		for _, fixes := range faults {
+			for _, fix := range fixes {
+				was := l.snapshot()
+				fix()
+				// A correction for one request may spoil others of its kind.
+				now, err := l.wrong(steps)
+				if err != nil {
+					return err
+				}
+				if now < wrong {
+					wrong, changed = now, changed+1
+					break
+				}
 				was()
-				continue
 			}
-			wrong, changed = now, changed+1
 		}
 	}
 	l.corrections, l.left = changed, wrong
@@ -110,13 +115,12 @@ func (l *learner) learnTableHash(steps []asked) (least int, err error) {
 	return least, nil
 }
 
-// telling are the HTTP/2 requests that show a habit, those behind a redirect
-// marked. A reload repeats what another page said.
+// telling are the requests that show a habit, those behind a redirect marked. A reload repeats what another page said.
 func telling(steps []asked) (list []asked) {
 	from := map[string]*asked{}
 	for i := range steps {
 		s := &steps[i]
-		if s.frame == nil || s.url.Path == "/done" || s.isReload() {
+		if s.url.Path == "/done" || s.isReload() {
 			continue
 		}
 		if r := from[s.url.String()]; r != nil {
@@ -208,8 +212,9 @@ func (l *learner) learnLanguage() {
 }
 
 // faults are what the profile says otherwise than a captured request, each as
-// the change that mends it.
-func (l *learner) faults(s *asked) (fixes []func(), err error) {
+// the changes that may mend it: the widest first, for others of its kind.
+func (l *learner) faults(s *asked) (faults [][]func(), err error) {
+	add := func(fixes ...func()) { faults = append(faults, fixes) }
 	q := s.request()
 	form, err := l.p.Form(q, "")
 	if err != nil {
@@ -235,30 +240,37 @@ func (l *learner) faults(s *asked) (fixes []func(), err error) {
 		switch {
 		case isOwn || f.Name == "accept-language" || f.Name == "priority":
 		case i < 0:
-			fixes = append(fixes, func() { l.rule(f.Name, when, "") })
+			add(func() { l.rule(f.Name, when, "") })
 		case captured[i][1] != f.Value:
-			fixes = append(fixes, func() { l.replace(f.Name, f.Value, when, captured[i][1]) })
+			add(func() { l.variable(f.Value, captured[i][1]) }, func() { l.revalue(f.Name, f.Value, captured[i][1]) },
+				func() { l.rule(f.Name, when, captured[i][1]) })
 		}
 	}
 	for _, f := range captured {
 		if !slices.Contains(sent, f[0]) && f[0] != "priority" {
-			fixes = append(fixes, func() { l.rule(f[0], when, f[1]) })
+			add(func() { l.rule(f[0], when, f[1]) })
 		}
 	}
 	both := func(list, other []string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return !slices.Contains(other, n) })
 	}
 	if !slices.Equal(both(sent, names), both(names, sent)) && !s.hasOwnFields() {
-		fixes = append(fixes, func() { l.order(when, names) })
+		add(func() { l.order(when, names) })
 	}
 	if fix := l.priorityFault(s, &q, form, when); fix != nil {
-		fixes = append(fixes, fix)
+		add(fix)
 	}
-	return fixes, nil
+	return faults, nil
 }
 
 // fields are the regular fields in order, cookie crumbs as one.
 func (s *asked) fields() (list [][2]string) {
+	if s.http1 {
+		for _, name := range s.names {
+			list = append(list, [2]string{strings.ToLower(name), s.value(name)})
+		}
+		return list
+	}
 	for _, x := range s.frame.Fields {
 		switch {
 		case strings.HasPrefix(x.Name, ":"):
@@ -274,6 +286,9 @@ func (s *asked) fields() (list [][2]string) {
 // priorityFault compares weight and priority field; images are left out,
 // theirs follow the layout.
 func (l *learner) priorityFault(s *asked, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) func() {
+	if s.http1 {
+		return nil
+	}
 	weight := 0
 	if s.frame.Priority != nil {
 		weight = s.frame.Priority.Weight
@@ -298,6 +313,9 @@ func whenOf(r *fingerprints.Request) fingerprints.When {
 	if q.Cache != "" {
 		w.Cache = []string{q.Cache}
 	}
+	if !q.HTTP2 {
+		w.Proto = "http/1.1"
+	}
 	if q.Redirected {
 		w.Redirected, w.CrossRedirect, w.StartedCross = &q.Redirected, &q.CrossRedirect, &q.StartedCross
 	}
@@ -319,15 +337,17 @@ func (s *asked) hasOwnFields() bool {
 	return n > 1
 }
 
-// replace changes a field's value where the base has the old one: in the
-// variable that stands for it, or in a rule; else for this kind of request.
-func (l *learner) replace(name, old string, when fingerprints.When, value string) {
+// variable changes the variables that have the old value.
+func (l *learner) variable(old, value string) {
 	for k, v := range l.p.Headers.Vars {
 		if v == old {
 			l.p.Headers.Vars[k] = value
-			return
 		}
 	}
+}
+
+// revalue changes a field's value in the first rule that has the old one.
+func (l *learner) revalue(name, old, value string) {
 	rules := l.p.Headers.Values[name]
 	for i := range rules {
 		if rules[i].Value == old {
@@ -335,7 +355,6 @@ func (l *learner) replace(name, old string, when fingerprints.When, value string
 			return
 		}
 	}
-	l.rule(name, when, value)
 }
 
 // rule puts a value before the profile's other rules of a field.

@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/internal/observe"
 )
 
@@ -35,6 +37,78 @@ func learnAndReplay(t *testing.T, captures []string, base string) {
 		if code := run(t.Context(), []string{"verify", "--profile-file", file, "--capture", c}, &out, &errs); code != exitSame {
 			t.Errorf("learned on %s it does not replay %s: exit %d\n%s%s", base, c, code, out.String(), errs.String())
 		}
+	}
+}
+
+// TestLearnCorrectsTheNarrowest: where the base's value stands for other kinds of
+// request as well, or is of HTTP/1.1 only, what is learned is right for the one
+// and leaves the others alone. Firefox 140 is the browser that does both.
+func TestLearnCorrectsTheNarrowest(t *testing.T) {
+	var list []*observe.Capture
+	for _, name := range []string{"firefox-153", "firefox-153-everything", "firefox-153-http1"} {
+		c, err := embeddedCapture(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, conn := range c.Conns {
+			for _, f := range conn.Frames {
+				for i := range f.Fields {
+					if f.Value("sec-purpose") == "prefetch" && f.Fields[i].Name == "accept" {
+						f.Fields[i].Value = "*/*"
+					}
+				}
+			}
+			for i, head := range conn.HTTP1 {
+				conn.HTTP1[i] = strings.Replace(head, "\r\nConnection: Upgrade\r\n", "\r\nConnection: keep-alive, Upgrade\r\n", 1)
+			}
+		}
+		list = append(list, c)
+	}
+	l, err := learnBest(list, "firefox-151", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		q           fingerprints.Request
+		field, want string
+	}{
+		{fingerprints.Request{HTTP2: true, Dest: fingerprints.Empty, Mode: fingerprints.NoCORS, Kind: "prefetch"}, "accept", "*/*"},
+		{fingerprints.Request{HTTP2: true, Dest: fingerprints.Document}, "accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+		{fingerprints.Request{Dest: fingerprints.WebSocket}, "connection", "keep-alive, Upgrade"},
+		{fingerprints.Request{Dest: fingerprints.Document}, "connection", "keep-alive"},
+	} {
+		form, err := l.p.Form(tt.q, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range form.Fields {
+			if f.Name == tt.field && f.Value != tt.want {
+				t.Errorf("%s: %s is %q, want %q", tt.q, f.Name, f.Value, tt.want)
+			}
+		}
+	}
+}
+
+// TestPreconnectGoesWhereTheConnectionDoes: a navigation on a connection that was
+// made for another host is preceded by a preconnect to that.
+func TestPreconnectGoesWhereTheConnectionDoes(t *testing.T) {
+	c, err := embeddedCapture("firefox-153-everything")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := requestsOf(c.Conns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deriver{conns: c.Conns, all: all}
+	i := slices.IndexFunc(all, func(q asked) bool { return q.url.Host == "api.other.test" && q.isDocument() })
+	c.Conns[all[i].conn].SNI = "img.other.test"
+	if to := d.connectedTo(i); to != "https://img.other.test/" {
+		t.Errorf("connected to %s", to)
+	}
+	c.Conns[all[i].conn].SNI = "api.other.test"
+	if to := d.connectedTo(i); to != all[i].url.String() {
+		t.Errorf("connected to %s", to)
 	}
 }
 
