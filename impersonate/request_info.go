@@ -22,6 +22,7 @@ type RequestInfo struct {
 	FetchPriority string            // "", "high", "low"; of an image what the layout knows: "seen", "unseen"
 	Raised        bool              // the layout raised the priority once the header was made
 	Cache         string            // cache mode
+	Worker        bool              // a worker's script makes it, not a document
 
 	// Document is the URL of the document that makes the request; nil = none
 	// (a typed address). Only its origin is looked at here.

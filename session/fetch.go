@@ -115,7 +115,7 @@ func firstOf(req *http.Request) *http.Request {
 // planOf is the plan of a request whose caller said all with WithRequestInfo.
 func planOf(i *impersonate.RequestInfo) plan {
 	p := plan{dest: i.Dest, mode: i.Mode, kind: i.Kind, user: i.UserActivated, fetchPriority: i.FetchPriority,
-		cache: i.Cache, client: i.Document, topLevel: i.Document, credentials: CredentialsInclude, site: i.Site}
+		cache: i.Cache, worker: i.Worker, client: i.Document, topLevel: i.Document, credentials: CredentialsInclude, site: i.Site}
 	if i.Anonymous {
 		p.credentials = CredentialsOmit
 	}
@@ -220,13 +220,13 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	*i = impersonate.RequestInfo{
 		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
 		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
-		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder,
+		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder, Worker: p.worker,
 		Document:  p.client,
 		Foreign:   p.foreign,
 		Origin:    f.originHeader(),
 		Anonymous: !f.credentialed(),
 	}
-	if n := len(p.layouts); n > 0 && p.dest == fingerprints.Image {
+	if n := len(p.layouts); n > 0 && p.hasLayout() {
 		l := &p.layouts[min(len(f.via), n-1)]
 		i.FetchPriority, i.Raised = cmp.Or(p.fetchPriority, l.Sight), l.Raised
 	}
@@ -242,7 +242,9 @@ func (f *fetch) info() *impersonate.RequestInfo {
 			i.StorageAccess = map[bool]string{true: "active", false: "none"}[f.s.habits.openJar]
 		}
 	}
-	i.ClientHints = f.s.hints.wanted(f.hintOrigin())
+	if !p.worker {
+		i.ClientHints = f.s.hints.wanted(f.hintOrigin())
+	}
 	f.sentHints = i.ClientHints
 	return i
 }

@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -271,8 +273,13 @@ func (t *Tab) request(ctx context.Context, method, rawURL, contentType string, b
 			rawURL = d.url.ResolveReference(ref).String()
 		}
 	}
-	if body == nil {
-		return newRequest(ctx, method, rawURL, contentType, nil)
+	var r io.Reader
+	if body != nil {
+		r = body
 	}
-	return newRequest(ctx, method, rawURL, contentType, body)
+	req, err := newRequest(ctx, method, rawURL, contentType, r)
+	if err == nil {
+		maps.Copy(req.Header, fetchOptions(ctx).Header)
+	}
+	return req, err
 }

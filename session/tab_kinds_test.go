@@ -1,0 +1,90 @@
+package session
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/guise-http/guise/fingerprints"
+)
+
+// What the browser's cache adds goes along without the page: no preflight, not
+// over a redirect, and an image is known to be in the cache.
+func TestTabHeaderBelowThePage(t *testing.T) {
+	tab, f := tabOf(t, "chromium-156", func(r *http.Request) fakeAnswer {
+		h := http.Header{"Access-Control-Allow-Origin": {"*"}}
+		if r.URL.Path == "/moved" {
+			h.Set("Location", "/there")
+			return fakeAnswer{status: http.StatusFound, header: h}
+		}
+		return fakeAnswer{header: h}
+	})
+	resp, err := tab.Navigate(t.Context(), "https://www.a.test/")
+	done(t, resp, err)
+	cached := WithFetchOptions(t.Context(), FetchOptions{Header: http.Header{"If-None-Match": {`"1"`}, "Range": {"bytes=7-"}}})
+	resp, err = tab.Load(cached, fingerprints.Image, "/i.png")
+	done(t, resp, err)
+	if i := lastInfo(t, f); i.Kind != "revalidated" || f.last().Header.Get("If-None-Match") != `"1"` {
+		t.Errorf("%+v, %v", i, f.last().Header)
+	}
+	resp, err = tab.Load(cached, fingerprints.Font, "https://b.test/f.woff2")
+	done(t, resp, err)
+	if f.last().Method != http.MethodGet || f.last().Header.Get("If-None-Match") != `"1"` || len(f.requests) != 3 {
+		t.Errorf("%d requests, %s %v", len(f.requests), f.last().Method, f.last().Header)
+	}
+	resp, err = tab.Load(cached, fingerprints.Video, "/moved")
+	done(t, resp, err)
+	if h := f.last().Header; f.last().URL.Path != "/there" || h.Get("If-None-Match") != "" || h.Get("Range") != "bytes=7-" {
+		t.Errorf("%s %v", f.last().URL, h)
+	}
+	resp, err = tab.Navigate(cached, "/again")
+	done(t, resp, err)
+	if f.last().Header.Get("If-None-Match") != `"1"` {
+		t.Errorf("navigation: %v", f.last().Header)
+	}
+	// A page's own field has a preflight, but what fetch() has in the cache has none.
+	for kind, want := range map[string]string{"": http.MethodOptions, "revalidated": http.MethodGet} {
+		f.requests = nil
+		req := newReq(t, http.MethodGet, "https://b.test/api", nil)
+		req.Header.Set("If-None-Match", `"1"`)
+		if resp, err := tab.Fetch(req.WithContext(WithFetchOptions(t.Context(), FetchOptions{Kind: kind}))); err == nil {
+			resp.Body.Close()
+		}
+		if got := f.requests[0].Method; got != want {
+			t.Errorf("%q: first %s, want %s", kind, got, want)
+		}
+	}
+}
+
+// A worker's requests are referred by its script, and carry no client hints.
+func TestTabWorker(t *testing.T) {
+	tab, f := tabOf(t, "chromium-156", func(r *http.Request) fakeAnswer {
+		return fakeAnswer{header: http.Header{"Accept-Ch": {"Sec-CH-UA-Arch"}}}
+	})
+	resp, err := tab.Navigate(t.Context(), "https://www.a.test/page")
+	done(t, resp, err)
+	for worker, want := range map[string]string{"": "https://www.a.test/page", "https://www.a.test/w/worker.js": "https://www.a.test/w/worker.js"} {
+		ctx := WithFetchOptions(t.Context(), FetchOptions{Worker: worker})
+		resp, err := tab.Fetch(newReq(t, http.MethodGet, "https://www.a.test/api", nil).WithContext(ctx))
+		done(t, resp, err)
+		i := lastInfo(t, f)
+		if i.Worker != (worker != "") || i.Referer != want || (len(i.ClientHints) == 0) != i.Worker || i.Site != fingerprints.SiteSameOrigin {
+			t.Errorf("%q: %+v", worker, i)
+		}
+	}
+}
+
+// The preflight of a beacon has a beacon's priority in Chrome.
+func TestTabBeaconPreflight(t *testing.T) {
+	tab, f := tabOf(t, "chromium-156", nil)
+	resp, err := tab.Navigate(t.Context(), "https://www.a.test/")
+	done(t, resp, err)
+	ctx := WithFetchOptions(t.Context(), FetchOptions{Kind: "beacon", Mode: fingerprints.CORS})
+	req := newReq(t, http.MethodPost, "https://b.test/log", []byte("{}"))
+	req.Header.Set("Content-Type", "application/json")
+	if resp, err := tab.Fetch(req.WithContext(ctx)); err == nil {
+		resp.Body.Close()
+	}
+	if i := lastInfo(t, f); f.last().Method != http.MethodOptions || i.Kind != "beacon-preflight" {
+		t.Errorf("%s %+v", f.last().Method, i)
+	}
+}
