@@ -28,6 +28,12 @@ type Pages struct {
 	// testdata/captures/firefox-153-everything.json, /k/iframe-cross.html).
 	FramesReload bool `json:"frames_reload,omitempty"`
 
+	// InactiveAccess is whether Sec-Fetch-Storage-Access tells the tab's own site,
+	// asked from within a frame of another, that it could have its cookies, and
+	// Origin says who asks (Chrome: testdata/requests.jsonl.gz, chromium-148-kinds,
+	// back.html).
+	InactiveAccess bool `json:"inactive_access,omitempty"`
+
 	// FormBoundary is how the boundary of multipart/form-data is made: "webkit"
 	// (letters and digits) or "gecko" (hexadecimal): testdata/captures/*-everything.json,
 	// /k/multipart.

@@ -43,8 +43,8 @@ type RequestInfo struct {
 	// settings withhold: Chrome has connections for these alone, too.
 	Withheld bool
 
-	// Foreign is whether it is made in the name of another site than the
-	// document's: connections are partitioned as for a frame of that site.
+	// Foreign is whether it goes to the tab's own site in the name of another, or
+	// from within its frame: Firefox has partitions for these alone.
 	Foreign bool
 
 	// FieldOrder names header fields in the order in which the page set them,

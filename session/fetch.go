@@ -222,7 +222,7 @@ func (f *fetch) info() *impersonate.RequestInfo {
 		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
 		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder, Worker: p.worker,
 		Document:  p.client,
-		Foreign:   p.foreign,
+		Foreign:   p.foreign && f.isHome(),
 		Origin:    f.originHeader(),
 		Anonymous: !f.credentialed(),
 	}
@@ -239,7 +239,7 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	if f.thirdParty() && !i.Anonymous {
 		i.Withheld = !f.s.habits.openJar
 		if f.s.habits.storageAccess && isSecure(f.url) {
-			i.StorageAccess = map[bool]string{true: "active", false: "none"}[f.s.habits.openJar]
+			i.StorageAccess = f.storageAccess()
 		}
 	}
 	if !p.worker {
@@ -258,6 +258,9 @@ func (f *fetch) originHeader() string {
 	method := f.cur.Method
 	changes := method != "" && method != http.MethodGet && method != http.MethodHead
 	cors := f.plan.mode == fingerprints.CORS && (!f.basic || f.s.habits.originOn(&f.plan)) || f.plan.mode == fingerprints.ModeWebSocket
+	if !cors && !changes && f.plan.mode != fingerprints.CORS && f.s.habits.storageAccess && f.thirdParty() && f.storageAccess() == "inactive" {
+		return client.String() // fingerprints/testdata: chromium-148-kinds, back-img.png
+	}
 	switch {
 	case !cors && !changes:
 		return ""
@@ -272,7 +275,25 @@ func (f *fetch) originHeader() string {
 
 // thirdParty reports whether the hop goes to another site than the tab shows.
 func (f *fetch) thirdParty() bool {
-	return f.plan.topLevel != nil && (f.plan.foreign || !originOf(f.plan.topLevel).sameSite(originOf(f.url)))
+	return f.plan.topLevel != nil && (f.plan.foreign || !f.isHome())
+}
+
+// isHome reports whether the hop goes to the site that the tab shows.
+func (f *fetch) isHome() bool {
+	return f.plan.topLevel != nil && originOf(f.plan.topLevel).sameSite(originOf(f.url))
+}
+
+// storageAccess is what Sec-Fetch-Storage-Access says to a third party. The tab's
+// own site is one to what is in a frame of another; it could have its cookies,
+// if it asked.
+func (f *fetch) storageAccess() string {
+	switch {
+	case f.s.habits.openJar:
+		return "active"
+	case f.s.habits.inactiveAccess && f.isHome():
+		return "inactive"
+	}
+	return "none"
 }
 
 // wire is the hop as the floor gets it: the request itself if there is nothing

@@ -21,7 +21,8 @@ type habits struct {
 	partitionAll bool
 	openJar      bool // third parties share the first parties' cookies
 
-	storageAccess bool // sends Sec-Fetch-Storage-Access
+	storageAccess  bool // sends Sec-Fetch-Storage-Access
+	inactiveAccess bool // which may say inactive
 
 	reloadKeepsReferrer bool // location.reload() repeats the navigation's Referer
 	framesReload        bool // with their page
@@ -38,6 +39,7 @@ func habitsOf(p *fingerprints.Profile, third ThirdPartyCookies) habits {
 	return habits{
 		openJar:             third == ThirdPartiesAllowed || third == ThirdPartiesDefault && g.Cookies.ThirdParties == "open",
 		framesReload:        g.FramesReload,
+		inactiveAccess:      g.InactiveAccess,
 		iconInitiator:       g.IconInitiator,
 		originAlways:        g.OriginAlways,
 		laxUnset:            g.Cookies.Unset == "lax",

@@ -18,7 +18,9 @@ import (
 // context say what more a page could say. A Tab is safe for concurrent use,
 // belongs to its Session and ends with it.
 type Tab struct {
-	s *Session
+	s      *Session
+	parent *Tab              // the document of a frame is in its document; nil = not a frame
+	dest   fingerprints.Dest // of its navigations
 
 	mu  sync.Mutex // guards doc
 	doc *document  // nil before the first navigation
@@ -35,7 +37,7 @@ type document struct {
 }
 
 // NewTab returns an empty tab.
-func (s *Session) NewTab() *Tab { return &Tab{s: s} }
+func (s *Session) NewTab() *Tab { return &Tab{s: s, dest: fingerprints.Document} }
 
 // URL is the address of the document shown, redirects followed; nil before the
 // first navigation.
@@ -116,8 +118,11 @@ func (t *Tab) Reload(ctx context.Context) (*http.Response, error) {
 // navigation is the plan of the tab's own navigations.
 func (t *Tab) navigation(ctx context.Context) plan {
 	o := fetchOptions(ctx)
-	p := plan{dest: fingerprints.Document, mode: fingerprints.Navigate, credentials: CredentialsInclude, user: !o.Script, checked: true}
+	p := plan{dest: t.dest, mode: fingerprints.Navigate, credentials: CredentialsInclude, user: !o.Script, checked: true}
 	d := t.document()
+	if t.parent != nil {
+		t.framed(&p, &d)
+	}
 	if d == nil || o.Kind == "typed" {
 		p.kind = "typed"
 		p.cache, p.fetchPriority = o.Cache, o.Priority
@@ -207,7 +212,7 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 // fetch admits a request that the document makes. Without a document it comes
 // from one at the target's root.
 func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
-	d := t.document()
+	d := t.shown()
 	if d != nil && req != nil && req.URL != nil && !req.URL.IsAbs() {
 		rel := req
 		req = req.WithContext(req.Context())
@@ -221,6 +226,9 @@ func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
 		d = &document{url: &url.URL{Scheme: httpScheme(f.url.Scheme), Host: f.url.Host, Path: "/"}}
 	}
 	p.client, p.topLevel, p.referrer, p.policy, p.checked = d.url, d.url, d.url, d.policy, true
+	if t.parent != nil {
+		p.topLevel, p.foreign = t.top(d), t.isForeign()
+	}
 	if p.dest == fingerprints.WebSocket {
 		p.referrer = nil // testdata/captures/chromium-156.json, the handshake has no Referer
 	}
@@ -239,7 +247,7 @@ func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string
 		return err
 	}
 	var f *fetch
-	if dest == fingerprints.Document {
+	if dest == fingerprints.Document && t.parent == nil {
 		if f, err = t.s.newFetch(req); err == nil {
 			f.replan(t.navigation(ctx))
 		}
@@ -268,7 +276,7 @@ func (f *fetch) replan(p plan) {
 
 // request makes a request for a URL that may be relative to the document.
 func (t *Tab) request(ctx context.Context, method, rawURL, contentType string, body *strings.Reader) (*http.Request, error) {
-	if d := t.document(); d != nil {
+	if d := t.shown(); d != nil {
 		if ref, err := url.Parse(rawURL); err == nil && !ref.IsAbs() {
 			rawURL = d.url.ResolveReference(ref).String()
 		}
