@@ -264,6 +264,17 @@ func (c *capturedRequest) profile() (*Profile, error) {
 	vars["user-agent"], vars["brand"] = c.value("user-agent"), "HeadlessChrome"
 	p.Platforms = slices.Clone(p.Platforms)
 	p.Platform().Vars = vars
+	if strings.Contains(c.Capture, "-private") {
+		private, err := Lookup("firefox-153-private-linux")
+		if err != nil {
+			return nil, err
+		}
+		p.Headers.Values = maps.Clone(p.Headers.Values)
+		for _, name := range []string{"dnt", "sec-gpc"} {
+			p.Headers.Values[name] = private.Headers.Values[name]
+		}
+		return p, nil
+	}
 	if c.isKinds() { // with a window, and Debian's
 		vars["brand"] = ""
 		return p, nil

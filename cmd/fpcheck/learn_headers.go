@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -65,7 +66,8 @@ func (l *learner) learnHeaders() error {
 			return err
 		}
 		for _, fixes := range faults {
-			for _, fix := range fixes {
+			best := -1
+			for i, fix := range fixes {
 				was := l.snapshot()
 				fix()
 				// A correction for one request may spoil others of its kind.
@@ -74,14 +76,18 @@ func (l *learner) learnHeaders() error {
 					return err
 				}
 				if now < wrong {
-					wrong, changed = now, changed+1
-					break
+					wrong, best = now, i
 				}
 				was()
+			}
+			if best >= 0 {
+				fixes[best]()
+				changed++
 			}
 		}
 	}
 	l.corrections, l.left = changed, wrong
+	l.learnSpelling(steps)
 	if changed > 0 {
 		l.notes = append(l.notes, fmt.Sprintf("%d corrections of %s's header fields and priorities", changed, l.base))
 	}
@@ -89,6 +95,25 @@ func (l *learner) learnHeaders() error {
 		l.notes = append(l.notes, fmt.Sprintf("%d things in the captures that no header rule says", wrong))
 	}
 	return nil
+}
+
+// learnSpelling takes from HTTP/1.1 how the names are spelled that the browser
+// itself sends.
+func (l *learner) learnSpelling(steps []asked) {
+	for i := range steps {
+		for _, name := range steps[i].names {
+			lower := strings.ToLower(name)
+			if !steps[i].http1 || len(l.p.Headers.Values[lower]) == 0 || l.p.HTTP1.Spell(lower) == name {
+				continue
+			}
+			names := maps.Clone(l.p.HTTP1.Names)
+			if names == nil {
+				names = map[string]string{}
+			}
+			names[lower] = name
+			l.p.HTTP1.Names = names
+		}
+	}
 }
 
 // learnTableHash takes the hash of Chromium's header table that explains the
@@ -246,16 +271,16 @@ func (l *learner) faults(s *asked) (faults [][]func(), err error) {
 				func() { l.rule(f.Name, when, captured[i][1]) })
 		}
 	}
-	for _, f := range captured {
+	for i, f := range captured {
 		if !slices.Contains(sent, f[0]) && f[0] != "priority" {
-			add(func() { l.rule(f[0], when, f[1]) })
+			add(append(l.everywhere(form, names, i, f[1]), func() { l.rule(f[0], when, f[1]) })...)
 		}
 	}
 	both := func(list, other []string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return !slices.Contains(other, n) })
 	}
 	if !slices.Equal(both(sent, names), both(names, sent)) && !s.hasOwnFields() {
-		add(func() { l.order(when, names) })
+		add(func() { l.order(when, names, form) })
 	}
 	if fix := l.priorityFault(s, &q, form, when); fix != nil {
 		add(fix)
@@ -365,12 +390,55 @@ func (l *learner) rule(name string, when fingerprints.When, value string) {
 	l.p.Headers.Values[name] = slices.Insert(slices.Clone(l.p.Headers.Values[name]), 0, fingerprints.ValueRule{When: when, Value: value})
 }
 
+// everywhere has field i of names sent with every request, as Firefox's private
+// windows send Sec-GPC. Where it may stand between its neighbours follows from
+// other requests: it is tried behind each field that could stand there.
+func (l *learner) everywhere(form *fingerprints.Form, names []string, i int, value string) (fixes []func()) {
+	name, from, to := names[i], 0, len(form.Fields)
+	for at, f := range form.Fields {
+		if i > 0 && f.Name == names[i-1] {
+			from = at
+		}
+		if i+1 < len(names) && f.Name == names[i+1] {
+			to = at
+		}
+	}
+	var places []string
+	if i > 0 {
+		places = append(places, names[i-1]) // which may be as new
+	}
+	for _, f := range form.Fields[from:max(from, to)] {
+		places = append(places, f.Name)
+	}
+	for _, behind := range places {
+		fixes = append(fixes, func() {
+			always := fingerprints.ValueRule{Value: value}
+			if !slices.ContainsFunc(l.p.Headers.Values[name], func(r fingerprints.ValueRule) bool { return reflect.DeepEqual(r, always) }) {
+				l.rule(name, always.When, value)
+			}
+			for n := range l.p.Headers.Lists {
+				list := &l.p.Headers.Lists[n]
+				if at := slices.Index(list.Fields, behind); at >= 0 && !slices.Contains(list.Fields, name) && !slices.Contains(list.Table, name) {
+					list.Fields = slices.Insert(slices.Clone(list.Fields), at+1, name)
+				}
+			}
+		})
+	}
+	return fixes
+}
+
 // order puts a list for one kind of request before the others. Fields that the
-// request did not have go where the base's list has them: behind the nearest
-// one before that is in both.
-func (l *learner) order(when fingerprints.When, names []string) {
+// request did not have go where its list has them, or where that has a table the
+// last list: behind the nearest one before that is in both.
+func (l *learner) order(when fingerprints.When, names []string, form *fingerprints.Form) {
 	fields := slices.Clone(names)
 	base := l.p.Headers.Lists[len(l.p.Headers.Lists)-1].Fields
+	if !slices.Contains(base, "#") {
+		base = nil
+		for _, f := range form.Fields {
+			base = append(base, f.Name)
+		}
+	}
 	for i, name := range base {
 		if name == "#" || slices.Contains(fields, name) {
 			continue

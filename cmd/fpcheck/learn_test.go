@@ -89,6 +89,61 @@ func TestLearnCorrectsTheNarrowest(t *testing.T) {
 	}
 }
 
+// TestLearnWhatEveryRequestSends: a field that the base does not know, as Firefox's
+// private windows send two, is learned once for all kinds, in its place and as
+// HTTP/1.1 spells it.
+func TestLearnWhatEveryRequestSends(t *testing.T) {
+	const name, spelled = "sec-future", "Sec-FUTURE"
+	var list []*observe.Capture
+	for _, capture := range []string{"firefox-153", "firefox-153-everything", "firefox-153-http1"} {
+		c, err := embeddedCapture(capture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, conn := range c.Conns {
+			for _, f := range conn.Frames {
+				if at := slices.IndexFunc(f.Fields, func(x observe.Field) bool { return x.Name == "sec-fetch-dest" }); at >= 0 {
+					f.Fields = slices.Insert(f.Fields, at, observe.Field{Name: name, Value: "1"})
+				}
+			}
+			for i, head := range conn.HTTP1 {
+				conn.HTTP1[i] = strings.Replace(head, "\r\nSec-Fetch-Dest:", "\r\n"+spelled+": 1\r\nSec-Fetch-Dest:", 1)
+			}
+		}
+		list = append(list, c)
+	}
+	l, err := learnBest(list, "firefox-153", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without the field it is one correction, and two requests that no rule says.
+	if l.corrections > 3 || l.left > 2 || l.p.HTTP1.Spell(name) != spelled {
+		t.Errorf("%d corrections, spelled %s; %v", l.corrections, l.p.HTTP1.Spell(name), l.notes)
+	}
+	form, err := l.p.Form(fingerprints.Request{Dest: fingerprints.Track}, "") // not in the captures
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(form.Fields, func(f fingerprints.FormField) bool { return f.Name == name })
+	if at < 0 || form.Fields[at].Value != "1" || form.Fields[at+1].Name != "sec-fetch-dest" {
+		t.Errorf("it is not in a form of another kind, or elsewhere: %+v", form.Fields)
+	}
+}
+
+// TestLearnNoResumption: a browser that does not offer psk_key_exchange_modes
+// cannot resume, whatever its base does.
+func TestLearnNoResumption(t *testing.T) {
+	p, err := fingerprints.Lookup("firefox-153")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &learner{p: p}
+	l.learnVariants(&fingerprints.ClientHello{}, nil, nil)
+	if p.TLS.Resumption.PSK || p.TLS.Resumption.Drop != nil || p.TLS.Resumption.ECHLength != nil {
+		t.Errorf("%+v", p.TLS.Resumption)
+	}
+}
+
 // TestPreconnectGoesWhereTheConnectionDoes: a navigation on a connection that was
 // made for another host is preceded by a preconnect to that.
 func TestPreconnectGoesWhereTheConnectionDoes(t *testing.T) {
