@@ -6,8 +6,11 @@ import (
 )
 
 // isKinds reports whether c is of a -kinds capture, whose page has frames in
-// frames, workers, worklets, cached objects and reports: testdata/README.md.
-func (c *capturedRequest) isKinds() bool { return strings.HasSuffix(c.Capture, "-kinds") }
+// frames, workers, worklets, cached objects and reports, or of a -back one:
+// testdata/README.md.
+func (c *capturedRequest) isKinds() bool {
+	return strings.HasSuffix(c.Capture, "-kinds") || strings.HasSuffix(c.Capture, "-back")
+}
 
 // setKind says what the page of the -kinds captures says of a request. What the
 // layout decided of an image is read off the request itself.
@@ -72,8 +75,11 @@ func (c *capturedRequest) setKind(r *Request) {
 	case c.value("cache-control") == "max-age=0" && r.Dest != Document:
 		r.Cache = "no-cache"
 	}
-	if name == "nav5.html" && c.value("cache-control") != "" {
+	switch {
+	case r.Dest == Document && c.Method == "GET" && c.value("cache-control") != "":
 		r.Kind = "reload"
+	case name == "mid" && c.Stream == 9: // the second one
+		r.Kind = "back"
 	}
 	c.setRedirects(r, name)
 	c.setLayout(r)

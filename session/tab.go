@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,14 +23,20 @@ type Tab struct {
 	parent *Tab              // the document of a frame is in its document; nil = not a frame
 	dest   fingerprints.Dest // of its navigations
 
-	mu  sync.Mutex // guards doc
-	doc *document  // nil before the first navigation
+	mu   sync.Mutex  // guards the fields below
+	doc  *document   // nil before the first navigation
+	past []*document // what was shown before it, as far as Back leads
 }
+
+// maxPast is how many documents a browser goes back.
+const maxPast = 50
 
 // A document is what a Tab shows. It is never changed.
 type document struct {
 	url      *url.URL
 	policy   referrerPolicy
+	client   *url.URL          // the document that its navigation was made by; nil = typed
+	form     bool              // it answers a form's POST
 	referrer *url.URL          // what its navigation was referred by
 	site     fingerprints.Site // of its navigation
 	reloaded bool
@@ -115,6 +122,37 @@ func (t *Tab) Reload(ctx context.Context) (*http.Response, error) {
 	return t.navigate(req, p)
 }
 
+// Back shows the document before the one shown, as a browser does that has it
+// neither in memory nor in a fresh cache: in the name of whoever asked for it then,
+// with that Referer. If there is none, or it answers a form, it is an error.
+func (t *Tab) Back(ctx context.Context) (*http.Response, error) {
+	t.mu.Lock()
+	var d *document
+	if n := len(t.past); n > 0 {
+		d = t.past[n-1]
+	}
+	t.mu.Unlock()
+	if d == nil || d.form {
+		reason := "there is no document before"
+		if d != nil {
+			reason = "the document before answers a form"
+		}
+		return nil, &RequestError{Method: http.MethodGet, URL: "(no document)", Outcome: NotSent,
+			Err: &InvalidRequestError{Part: "URL", Reason: reason}}
+	}
+	req, err := t.request(ctx, http.MethodGet, d.url.String(), "", nil)
+	if err != nil {
+		return nil, err
+	}
+	// fingerprints/testdata: chromium-148-back, firefox-140-back, the second /mid
+	p := plan{dest: t.dest, mode: fingerprints.Navigate, credentials: CredentialsInclude, checked: true, kind: "back",
+		client: d.client, site: d.site, referrer: d.referrer, policy: "unsafe-url", cache: fetchOptions(ctx).Cache}
+	if t.parent != nil {
+		t.framed(&p, &d)
+	}
+	return t.navigate(req, p)
+}
+
 // navigation is the plan of the tab's own navigations.
 func (t *Tab) navigation(ctx context.Context) plan {
 	o := fetchOptions(ctx)
@@ -149,14 +187,33 @@ func (t *Tab) navigate(req *http.Request, p plan) (*http.Response, error) {
 	}
 	u := *f.url
 	u.User = nil
-	d := &document{url: &u, policy: referrerPolicyOf(resp.Header), referrer: f.chain.referrer, site: f.chain.site, reloaded: p.kind == "reload"}
+	d := &document{url: &u, client: p.client, form: f.cur.Method == http.MethodPost, policy: referrerPolicyOf(resp.Header),
+		referrer: f.chain.referrer, site: f.chain.site, reloaded: p.kind == "reload"}
 	if from := originOf(p.client); p.kind == "form" && f.cur.Method == http.MethodPost && !from.sameSite(originOf(&u)) {
 		d.poster = p.client
 	}
-	t.mu.Lock()
-	t.doc = d
-	t.mu.Unlock()
+	t.show(d, &p)
 	return resp, nil
+}
+
+// show makes d the document shown, and keeps the way back.
+func (t *Tab) show(d *document, p *plan) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case p.kind == "back":
+		if n := len(t.past); n > 0 {
+			t.past = t.past[:n-1]
+		}
+	case p.kind == "reload" && t.doc != nil:
+		d.client = t.doc.client // a reload is no step of its own
+	case t.doc != nil:
+		if len(t.past) == maxPast {
+			t.past = slices.Delete(t.past, 0, 1)
+		}
+		t.past = append(t.past, t.doc)
+	}
+	t.doc = d
 }
 
 func isDownload(resp *http.Response) bool {

@@ -88,3 +88,55 @@ func TestTabBeaconPreflight(t *testing.T) {
 		t.Errorf("%s %+v", f.last().Method, i)
 	}
 }
+
+// Back asks as the document was asked for then: from another site with the first
+// Referer, and the cookies that the first request had (fingerprints/testdata,
+// the -back captures).
+func TestTabBack(t *testing.T) {
+	tab, f := tabOf(t, "chromium-156", func(r *http.Request) fakeAnswer {
+		return fakeAnswer{header: http.Header{"Set-Cookie": {"strict=1; Secure; SameSite=Strict"}}}
+	})
+	back := func() (string, error) {
+		resp, err := tab.Back(t.Context())
+		if err != nil {
+			return "", err
+		}
+		resp.Body.Close()
+		i := lastInfo(t, f)
+		if i.Kind != "back" || i.UserActivated || i.Dest != fingerprints.Document {
+			t.Errorf("%+v", i)
+		}
+		return f.last().URL.Path + " " + i.Site.String() + " " + i.Referer + " " + f.last().Header.Get("Cookie"), nil
+	}
+	if _, err := back(); err == nil {
+		t.Error("there was a way back from nowhere")
+	}
+	for _, u := range []string{"https://www.truth.test/start", "/mid", "https://api.other.test/far", "/farther"} {
+		resp, err := tab.Navigate(t.Context(), u)
+		done(t, resp, err)
+	}
+	resp, err := tab.Reload(t.Context())
+	done(t, resp, err)
+	for _, want := range []string{"/far cross-site https://www.truth.test/ ", "/mid same-origin https://www.truth.test/start strict=1", "/start none  strict=1"} {
+		if got, err := back(); err != nil || got != want {
+			t.Errorf("back to %q, %v, want %q", got, err, want)
+		}
+	}
+	if _, err := back(); err == nil || tab.URL().Path != "/start" {
+		t.Errorf("before the first document: %v, %s", err, tab.URL())
+	}
+	resp, err = tab.SubmitBody(t.Context(), "/form", formType, "a=b")
+	done(t, resp, err)
+	resp, err = tab.Navigate(t.Context(), "/after")
+	done(t, resp, err)
+	if _, err := back(); err == nil || f.last().URL.Path != "/after" {
+		t.Errorf("a form was sent again: %v", err)
+	}
+	for range 2 * maxPast {
+		resp, err := tab.Navigate(t.Context(), "/more")
+		done(t, resp, err)
+	}
+	if len(tab.past) != maxPast {
+		t.Errorf("%d documents are kept", len(tab.past))
+	}
+}
