@@ -9,7 +9,7 @@ import (
 var kindWords = []string{
 	"", "typed", "link", "reload", "form", "back", "module", "async", "defer", "preload", "modulepreload",
 	"favicon", "xhr", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print", "preflight", "beacon-preflight",
-	"revalidated", "body", "late", "lazy",
+	"revalidated", "body", "late", "lazy", "report",
 }
 
 // cacheWords are the cache modes of the Fetch standard, section 2.2.5, and what

@@ -67,7 +67,8 @@ type FetchOptions struct {
 	// Kind is the flavour of the destination, in the words of
 	// fingerprints.Request.Kind: of a script "module", "async", "defer",
 	// "preload", "body" or, where images stand before it, "late"; "favicon",
-	// "lazy", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print";
+	// "lazy", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print",
+	// "report" for what Fetch sends as the report of a policy;
 	// "revalidated" for an image or a fetch() that is in the cache, whose
 	// validators the request brings.
 	Kind string

@@ -28,6 +28,9 @@ type habits struct {
 	framesReload        bool // with their page
 	iconInitiator       bool // an icon is asked for in the name of the site that posted
 
+	xsltCORS    bool // XSLT is fetched in CORS mode, not as same-origin
+	bareReports bool // reports say neither Referer nor cookies
+
 	geckoForms bool // the boundary of multipart/form-data is Gecko's, not WebKit's
 
 	preflightMax     time.Duration // the longest time a preflight is remembered
@@ -40,6 +43,8 @@ func habitsOf(p *fingerprints.Profile, third ThirdPartyCookies) habits {
 		openJar:             third == ThirdPartiesAllowed || third == ThirdPartiesDefault && g.Cookies.ThirdParties == "open",
 		framesReload:        g.FramesReload,
 		inactiveAccess:      g.InactiveAccess,
+		xsltCORS:            g.XSLTCORS,
+		bareReports:         g.BareReports,
 		iconInitiator:       g.IconInitiator,
 		originAlways:        g.OriginAlways,
 		laxUnset:            g.Cookies.Unset == "lax",
@@ -58,6 +63,16 @@ func habitsOf(p *fingerprints.Profile, third ThirdPartyCookies) habits {
 // originOn reports whether a CORS request to the page's own origin carries Origin.
 func (h *habits) originOn(p *plan) bool {
 	return h.originAlways && p.dest != fingerprints.Empty && p.dest != fingerprints.Manifest
+}
+
+// begin is what a destination's requests are like before the page says anything.
+func (h *habits) begin(p *plan) {
+	switch {
+	case p.dest == fingerprints.XSLT && h.xsltCORS:
+		p.mode = fingerprints.CORS
+	case p.dest == fingerprints.DestReport && h.bareReports:
+		p.referrer, p.credentials = nil, CredentialsOmit
+	}
 }
 
 // inherit is what a request has from how its document came about.

@@ -148,6 +148,8 @@ func usualCredentials(d fingerprints.Dest, m fingerprints.Mode, kind string) Cre
 		return CredentialsOmit // testdata/captures/chromium-156-everything.json, /k/manifest.json
 	case m == fingerprints.Navigate || m == fingerprints.ModeWebSocket || kind == "beacon":
 		return CredentialsInclude
+	case d == fingerprints.DestReport: // CSP, section 5.5
+		return CredentialsSameOrigin
 	case d == fingerprints.Empty && kind != "prefetch":
 		return CredentialsSameOrigin
 	case m == fingerprints.CORS:

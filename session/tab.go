@@ -235,7 +235,11 @@ func (t *Tab) Load(ctx context.Context, dest fingerprints.Dest, url string) (*ht
 // Fetch is the page's fetch(): in CORS mode, with a preflight where the Fetch
 // standard asks for one. The URL may be relative to the document's.
 func (t *Tab) Fetch(req *http.Request) (*http.Response, error) {
-	return t.send(req, plan{dest: fingerprints.Empty}, false)
+	p := plan{dest: fingerprints.Empty}
+	if req != nil && fetchOptions(req.Context()).Kind == "report" {
+		p.dest = fingerprints.DestReport
+	}
+	return t.send(req, p, false)
 }
 
 // XHR is the page's XMLHttpRequest.
@@ -289,6 +293,7 @@ func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
 	if p.dest == fingerprints.WebSocket {
 		p.referrer = nil // testdata/captures/chromium-156.json, the handshake has no Referer
 	}
+	t.s.habits.begin(&p)
 	p.apply(fetchOptions(f.parent))
 	t.s.habits.inherit(&p, d)
 	f.replan(p)

@@ -140,3 +140,41 @@ func TestTabBack(t *testing.T) {
 		t.Errorf("%d documents are kept", len(tab.past))
 	}
 }
+
+// What reports and XSLT are like differs by browser (fingerprints/testdata, the
+// -kinds captures).
+func TestTabReportsAndXSLT(t *testing.T) {
+	for browser, want := range map[string]struct {
+		referer, cookie string
+		xslt            fingerprints.Mode
+	}{
+		"chromium-156": {"https://www.a.test/page", "a=1", fingerprints.SameOrigin},
+		"firefox-153":  {"", "", fingerprints.CORS},
+	} {
+		tab, f := tabOf(t, browser, func(r *http.Request) fakeAnswer {
+			return fakeAnswer{header: http.Header{"Set-Cookie": {"a=1; Secure; SameSite=None"}}}
+		})
+		resp, err := tab.Navigate(t.Context(), "https://www.a.test/page")
+		done(t, resp, err)
+		resp, err = tab.Load(t.Context(), fingerprints.XSLT, "/style.xsl")
+		done(t, resp, err)
+		if i := lastInfo(t, f); i.Mode != want.xslt || i.Dest != fingerprints.XSLT {
+			t.Errorf("%s: %+v", browser, i)
+		}
+		report := func(url string) {
+			req := newReq(t, http.MethodPost, url, []byte("{}"))
+			req.Header.Set("Content-Type", "application/csp-report")
+			resp, err := tab.Fetch(req.WithContext(WithFetchOptions(t.Context(), FetchOptions{Kind: "report"})))
+			done(t, resp, err)
+		}
+		report("https://www.a.test/report")
+		i, cookie := lastInfo(t, f), f.last().Header.Get("Cookie")
+		if i.Dest != fingerprints.DestReport || i.Mode != fingerprints.NoCORS || i.Origin != "https://www.a.test" || i.Referer != want.referer || cookie != want.cookie {
+			t.Errorf("%s: %+v, Cookie %q", browser, i, cookie)
+		}
+		report("https://b.test/report")
+		if i := lastInfo(t, f); !i.Anonymous || f.last().Method != http.MethodPost {
+			t.Errorf("%s to another site: %s %+v", browser, f.last().Method, i)
+		}
+	}
+}
