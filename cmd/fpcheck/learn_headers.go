@@ -249,7 +249,8 @@ func (l *learner) faults(s *asked) (faults [][]func(), err error) {
 	var own, names []string
 	for _, f := range captured {
 		names = append(names, f[0])
-		if slices.Contains(brought, f[0]) {
+		asked := func(x fingerprints.FormField) bool { return x.Hint && x.Name == f[0] }
+		if slices.Contains(brought, f[0]) || slices.ContainsFunc(form.Fields, asked) {
 			own = append(own, f[0])
 		}
 	}

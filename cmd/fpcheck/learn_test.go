@@ -130,6 +130,35 @@ func TestLearnWhatEveryRequestSends(t *testing.T) {
 	}
 }
 
+// TestLearnHints: the full version is the build's own, whatever the base's is, and
+// what the captures say of the platform counts.
+func TestLearnHints(t *testing.T) {
+	for _, tt := range []struct{ build, list, arch, full, wantArch string }{
+		{"Chromium 156.0.8078.79 built on Debian", "", "", "156.0.8078.79", `"x86"`},
+		{"", `"Not:A-Brand";v="8.0.0.0", "Chromium";v="156.0.1.2"`, `"arm"`, "156.0.1.2", `"arm"`},
+		{"Chromium 143.0.1.2", "", "", "156.0.0.0", `"x86"`},
+	} {
+		c, err := embeddedCapture("chromium-156")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Provenance.Build = tt.build
+		f := c.Conns[0].Frames[slices.IndexFunc(c.Conns[0].Frames, func(f *observe.Frame) bool { return f.Value("sec-fetch-dest") == "style" })]
+		for name, v := range map[string]string{"sec-ch-ua-full-version-list": tt.list, "sec-ch-ua-arch": tt.arch} {
+			if v != "" {
+				f.Fields = append(f.Fields, observe.Field{Name: name, Value: v})
+			}
+		}
+		l, err := learnBest([]*observe.Capture{c}, "chrome-143", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if full, arch := l.p.Headers.Vars["full-version"], l.p.Platform().Vars["ch-arch"]; full != tt.full || arch != tt.wantArch {
+			t.Errorf("%+v: %s, %s", tt, full, arch)
+		}
+	}
+}
+
 // TestLearnNoResumption: a browser that does not offer psk_key_exchange_modes
 // cannot resume, whatever its base does.
 func TestLearnNoResumption(t *testing.T) {
