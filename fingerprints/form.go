@@ -77,7 +77,7 @@ func defaultMode(d Dest) Mode {
 	switch d {
 	case Document, IFrame, Frame, Object, Embed:
 		return Navigate
-	case Empty, Font, Manifest, JSON:
+	case Empty, Font, Manifest, JSON, AudioWorklet, PaintWorklet:
 		return CORS
 	case Worker, SharedWorker, ServiceWorker, XSLT:
 		return SameOrigin

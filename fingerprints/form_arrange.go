@@ -24,7 +24,7 @@ func (f *Form) Arrange(own ...string) []FormField {
 	// value of that name would stand: fetch() sorts its list of headers first.
 	var page []string
 	for _, name := range own {
-		if !slices.Contains(f.table, name) && (!isForbidden(name) && name != "range" || f.index(name) < 0) {
+		if !slices.Contains(f.table, name) && (!isForbidden(name) && !isBelow(name) && name != "range" || f.index(name) < 0) {
 			page = append(page, name)
 		}
 	}
@@ -61,7 +61,7 @@ func (f *Form) Arrange(own ...string) []FormField {
 func (f *Form) arrangeInPlace(own []string) []FormField {
 	var page []string
 	for _, name := range own {
-		if i := f.index(name); i < 0 || f.Fields[i].Value == "" && name != "content-type" && !isForbidden(name) {
+		if i := f.index(name); i < 0 || f.Fields[i].Value == "" && name != "content-type" && !isForbidden(name) && !isBelow(name) {
 			page = append(page, name)
 		}
 	}
@@ -77,6 +77,17 @@ func (f *Form) arrangeInPlace(own []string) []FormField {
 		}
 	}
 	return out
+}
+
+// isBelow reports whether a field is one that a browser adds below the page, from
+// its cache or as an event stream's; it stands where a list names it. Lists of
+// requests whose page may set the same field do not.
+func isBelow(name string) bool {
+	switch name {
+	case "if-none-match", "if-modified-since", "if-range", "last-event-id":
+		return true
+	}
+	return false
 }
 
 // isSent reports whether a field is sent by a request that does not bring it.

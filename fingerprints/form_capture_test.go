@@ -64,11 +64,17 @@ func (c *capturedRequest) value(name string) string {
 func (c *capturedRequest) own() map[string]string {
 	out := make(map[string]string)
 	for _, name := range []string{"content-length", "content-type", "origin", "referer", "cookie", "host", "sec-websocket-key",
-		"access-control-request-method", "access-control-request-headers", "x-a", "x-requested-with", "authorization",
-		"ping-from", "ping-to"} {
+		"access-control-request-method", "access-control-request-headers", "x-a", "x-b", "x-requested-with", "authorization",
+		"ping-from", "ping-to", "if-none-match", "if-modified-since", "if-range", "last-event-id", "sec-websocket-protocol"} {
 		if v := c.value(name); v != "" {
 			out[name] = v
 		}
+	}
+	if v := c.value("range"); c.isKinds() && v != "" {
+		out["range"] = v
+	}
+	if v := c.value("sec-fetch-storage-access"); c.isKinds() && v != "" {
+		out["sec-fetch-storage-access"] = v // of a request in a frame
 	}
 	page := pageFields[c.Path]
 	for _, f := range c.Fields {
@@ -196,6 +202,10 @@ func (c *capturedRequest) request(t *testing.T) Request {
 	if strings.HasSuffix(c.Path, "/fetch-nocors") && r.Site != SiteSameOrigin {
 		r.Credentials = false
 	}
+	if c.isKinds() {
+		c.setKind(&r)
+		return r
+	}
 	redirecting := strings.HasPrefix(c.Path, "/redir")
 	for _, k := range kinds {
 		if strings.HasSuffix(c.Path, k.suffix) && !redirecting {
@@ -235,7 +245,7 @@ func (c *capturedRequest) profileOf() string {
 
 // headless are the headless builds without a profile of their own, and the
 // release whose header rules they stand for.
-var headless = map[string]string{"chromium-137": "chrome-136", "chromium-149": "chrome-150", "chromium-152": "chrome-152", "chromium-153": "chrome-154"}
+var headless = map[string]string{"firefox-140": "firefox-135", "chromium-137": "chrome-136", "chromium-148": "chrome-150", "chromium-149": "chrome-150", "chromium-152": "chrome-152", "chromium-153": "chrome-154"}
 
 // profile is the profile of the captured build: for one of headless the
 // release's, with the name and version that the build gives itself.
@@ -254,6 +264,21 @@ func (c *capturedRequest) profile() (*Profile, error) {
 	vars["user-agent"], vars["brand"] = c.value("user-agent"), "HeadlessChrome"
 	p.Platforms = slices.Clone(p.Platforms)
 	p.Platform().Vars = vars
+	if strings.Contains(c.Capture, "-private") {
+		private, err := Lookup("firefox-153-private-linux")
+		if err != nil {
+			return nil, err
+		}
+		p.Headers.Values = maps.Clone(p.Headers.Values)
+		for _, name := range []string{"dnt", "sec-gpc"} {
+			p.Headers.Values[name] = private.Headers.Values[name]
+		}
+		return p, nil
+	}
+	if c.isKinds() { // with a window, and Debian's
+		vars["brand"] = ""
+		return p, nil
+	}
 	p.Headers.AcceptLanguage.Verbatim = true
 	return p, nil
 }
@@ -280,7 +305,7 @@ func wire(f *Form, c *capturedRequest) [][2]string {
 		if own[field.Name] != "" {
 			v = own[field.Name]
 		}
-		if v == "" || field.Hint && own[field.Name] == "" {
+		if v == "" || field.Hint && own[field.Name] == "" || c.isKinds() && field.Name == "sec-fetch-storage-access" && own[field.Name] == "" {
 			continue
 		}
 		name := field.Name

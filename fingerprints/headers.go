@@ -26,6 +26,9 @@ const (
 	JSON
 	Empty // fetch(), XMLHttpRequest, sendBeacon, EventSource, prefetch
 	WebSocket
+	DestReport // what a Content-Security-Policy had sent
+	AudioWorklet
+	PaintWorklet
 )
 
 // Mode is a request mode (Fetch standard, section 2.2.5).
@@ -67,14 +70,16 @@ type Request struct {
 	// "typed", "link", "reload", "form", "back"; for scripts "module",
 	// "async", "defer", "preload", "modulepreload"; "favicon", "xhr",
 	// "beacon", "ping", "eventsource", "keepalive", "prefetch",
-	// "print", "preflight"; "revalidated" for an image in the cache. Empty = the
-	// ordinary one.
+	// "print", "preflight"; for scripts of the body "body", or "late" where
+	// an image stands before; "beacon-preflight"; "revalidated" for an image or
+	// a fetch() that is in the cache; "lazy" for images. Empty = the ordinary one.
 	Kind string
 
 	User          bool   // user activated: Sec-Fetch-User: ?1
 	Body          bool   // has a request body
 	Range         bool   // has a Range field of its own
 	Credentials   bool   // cookies may be sent
+	Worker        bool   // a worker's script makes it, not a document
 	CrossRedirect bool   // a redirect that led here changed the origin
 	Redirected    bool   // any redirect came before this one
 	StartedCross  bool   // the first request of the redirect chain already went to another origin
@@ -97,6 +102,7 @@ type When struct {
 	Body          *bool    `json:"body,omitempty"`
 	Range         *bool    `json:"range,omitempty"`
 	Credentials   *bool    `json:"credentials,omitempty"`
+	Worker        *bool    `json:"worker,omitempty"`
 	CrossRedirect *bool    `json:"cross_redirect,omitempty"`
 	Redirected    *bool    `json:"redirected,omitempty"`
 	StartedCross  *bool    `json:"started_cross,omitempty"`

@@ -8,7 +8,8 @@ import (
 // kindWords are the flavours that [Request.Kind] names.
 var kindWords = []string{
 	"", "typed", "link", "reload", "form", "back", "module", "async", "defer", "preload", "modulepreload",
-	"favicon", "xhr", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print", "preflight", "revalidated",
+	"favicon", "xhr", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print", "preflight", "beacon-preflight",
+	"revalidated", "body", "late", "lazy", "report",
 }
 
 // cacheWords are the cache modes of the Fetch standard, section 2.2.5, and what
@@ -166,6 +167,6 @@ func isMethod(s string) bool {
 // isAlways reports whether w matches every request.
 func (w *When) isAlways() bool {
 	return w.Proto == "" && w.Secure == nil && len(w.Method)+len(w.Dest)+len(w.Mode)+len(w.Site)+len(w.Kind) == 0 &&
-		w.User == nil && w.Body == nil && w.Range == nil && w.Credentials == nil && w.CrossRedirect == nil && w.Redirected == nil &&
+		w.User == nil && w.Body == nil && w.Range == nil && w.Credentials == nil && w.Worker == nil && w.CrossRedirect == nil && w.Redirected == nil &&
 		w.StartedCross == nil && len(w.FetchPriority)+len(w.Cache) == 0
 }

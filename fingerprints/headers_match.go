@@ -19,6 +19,7 @@ func (w *When) matches(r *Request) bool {
 		holds(w.Body, r.Body) &&
 		holds(w.Range, r.Range) &&
 		holds(w.Credentials, r.Credentials) &&
+		holds(w.Worker, r.Worker) &&
 		holds(w.CrossRedirect, r.CrossRedirect) &&
 		holds(w.Redirected, r.Redirected) &&
 		holds(w.StartedCross, r.StartedCross) &&

@@ -5,7 +5,8 @@ import "slices"
 // The words of the Fetch standard, by value of the type.
 var (
 	destWords = []string{"", "document", "iframe", "object", "embed", "frame", "style", "script", "image", "font",
-		"audio", "video", "track", "manifest", "worker", "sharedworker", "serviceworker", "xslt", "json", "empty", "websocket"}
+		"audio", "video", "track", "manifest", "worker", "sharedworker", "serviceworker", "xslt", "json", "empty", "websocket",
+		"report", "audioworklet", "paintworklet"}
 	modeWords = []string{"", "navigate", "no-cors", "cors", "same-origin", "websocket"}
 	siteWords = []string{"", "none", "same-origin", "same-site", "cross-site"}
 )

@@ -28,6 +28,20 @@ type Pages struct {
 	// testdata/captures/firefox-153-everything.json, /k/iframe-cross.html).
 	FramesReload bool `json:"frames_reload,omitempty"`
 
+	// InactiveAccess is whether Sec-Fetch-Storage-Access tells the tab's own site,
+	// asked from within a frame of another, that it could have its cookies, and
+	// Origin says who asks (Chrome: testdata/requests.jsonl.gz, chromium-148-kinds,
+	// back.html).
+	InactiveAccess bool `json:"inactive_access,omitempty"`
+
+	// XSLTCORS is whether XSLT is fetched in CORS mode (Firefox:
+	// testdata/requests.jsonl.gz, firefox-140-kinds, style.xsl), else as same-origin.
+	XSLTCORS bool `json:"xslt_cors,omitempty"`
+
+	// BareReports is whether the reports of a policy say neither Referer nor
+	// cookies (Firefox: firefox-140-kinds, csp-report).
+	BareReports bool `json:"bare_reports,omitempty"`
+
 	// FormBoundary is how the boundary of multipart/form-data is made: "webkit"
 	// (letters and digits) or "gecko" (hexadecimal): testdata/captures/*-everything.json,
 	// /k/multipart.

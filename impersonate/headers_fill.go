@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/http2"
 )
 
@@ -52,7 +53,7 @@ func (c *call) fields(f *form, h2 bool, dst []field) []field {
 			continue
 		}
 		if len(c.header) > 0 {
-			if values, ok := c.header[s.key]; ok {
+			if values, ok := c.header[s.key]; ok && !c.isHandshake(s, values) {
 				dst = c.appendValues(dst, s, values, h2)
 				continue
 			}
@@ -152,6 +153,14 @@ func (c *call) value(s *slot) string {
 		return "close"
 	}
 	return s.value
+}
+
+// isHandshake reports whether values is the Connection field with which every
+// caller begins a WebSocket (RFC 6455, section 4.1), for which a browser may have
+// other words: Firefox 140 says "keep-alive, Upgrade".
+func (c *call) isHandshake(s *slot, values []string) bool {
+	return s.key == "Connection" && c.info.Dest == fingerprints.WebSocket && s.value != "" &&
+		len(values) == 1 && strings.EqualFold(values[0], "upgrade")
 }
 
 // appendValues puts the caller's values in the profile's place; none at all

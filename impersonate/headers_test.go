@@ -184,6 +184,28 @@ func TestCallersHeadersTakeTheProfilesPlace(t *testing.T) {
 	}
 }
 
+// A part of a resource is asked for as it is (fingerprints/testdata: chromium-148-kinds,
+// q-range), what the cache has stands behind the cookies, and a worker says no
+// client hints (w-fetch).
+func TestRangesValidatorsWorkers(t *testing.T) {
+	tr := transportAs(t, "chrome")
+	doc, _ := url.Parse("https://a.test/")
+	req := newRequest(t, "GET", "https://a.test/x", "", &RequestInfo{Dest: fingerprints.Empty, Document: doc})
+	req.Header.Set("Range", "bytes=0-9")
+	if v, _ := valueOf(filled(t, tr, req, true), "accept-encoding"); v != "identity" {
+		t.Errorf("a range in %q", v)
+	}
+	req = newRequest(t, "GET", "https://a.test/", "", nil)
+	req.Header = http.Header{"If-None-Match": {"x"}, "Cookie": {"a=1"}, "X-Own": {"1"}}
+	if got := names(filled(t, tr, req, true)); !strings.HasSuffix(got, "cookie if-none-match priority") || strings.HasSuffix(got, "x-own") {
+		t.Errorf("a navigation that is in the cache: %s", got)
+	}
+	req = newRequest(t, "GET", "https://a.test/x", "", &RequestInfo{Dest: fingerprints.Empty, Document: doc, Worker: true})
+	if got := names(filled(t, tr, req, true)); strings.Contains(got, "sec-ch-ua") || !strings.Contains(got, "user-agent accept") {
+		t.Errorf("a worker's fetch: %s", got)
+	}
+}
+
 func TestHeaderOrderOfTheCaller(t *testing.T) {
 	tr := transportAs(t, "chrome")
 	req := newRequest(t, "GET", "https://a.test/", "", nil)

@@ -22,6 +22,7 @@ type RequestInfo struct {
 	FetchPriority string            // "", "high", "low"; of an image what the layout knows: "seen", "unseen"
 	Raised        bool              // the layout raised the priority once the header was made
 	Cache         string            // cache mode
+	Worker        bool              // a worker's script makes it, not a document
 
 	// Document is the URL of the document that makes the request; nil = none
 	// (a typed address). Only its origin is looked at here.
@@ -42,8 +43,8 @@ type RequestInfo struct {
 	// settings withhold: Chrome has connections for these alone, too.
 	Withheld bool
 
-	// Foreign is whether it is made in the name of another site than the
-	// document's: connections are partitioned as for a frame of that site.
+	// Foreign is whether it goes to the tab's own site in the name of another, or
+	// from within its frame: Firefox has partitions for these alone.
 	Foreign bool
 
 	// FieldOrder names header fields in the order in which the page set them,

@@ -145,6 +145,7 @@ func (c *call) setKind(websocket bool) {
 		Kind:          i.Kind,
 		User:          i.UserActivated,
 		Body:          c.body != nil,
+		Range:         len(c.header["Range"]) > 0,
 		Credentials:   !i.Anonymous,
 		CrossRedirect: i.CrossRedirect,
 		Redirected:    i.Redirected,
@@ -152,6 +153,7 @@ func (c *call) setKind(websocket bool) {
 		FetchPriority: i.FetchPriority,
 		Raised:        i.Raised,
 		Cache:         i.Cache,
+		Worker:        i.Worker,
 	}
 	if k.Dest == fingerprints.DestUnset && websocket {
 		k.Dest = fingerprints.WebSocket

@@ -21,10 +21,10 @@ func (h habits) partition(c *call) string {
 	if top == "" {
 		return site
 	}
-	if c.info.Foreign {
-		return top + " cross-site"
-	}
 	if !h.frames {
+		if c.info.Foreign {
+			return top + " cross-site"
+		}
 		return top
 	}
 	frame := top

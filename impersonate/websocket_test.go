@@ -6,10 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/guise-http/guise/fingerprints"
 )
 
 // openWebSocket does the handshake with addr.
@@ -58,6 +62,35 @@ func take(t *testing.T, got <-chan byte, n int) []byte {
 		}
 	}
 	return out
+}
+
+// A caller begins a WebSocket with "Connection: Upgrade"; how a browser puts it is
+// the profile's. What a caller says beyond that stands.
+func TestWebSocketConnectionField(t *testing.T) {
+	p, err := fingerprints.Lookup("firefox-153")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Headers.Values = maps.Clone(p.Headers.Values)
+	p.Headers.Values["connection"] = []fingerprints.ValueRule{
+		{When: fingerprints.When{Dest: []string{"websocket"}}, Value: "keep-alive, Upgrade"}, {Value: "keep-alive"}}
+	heads := make(chan string, 1)
+	addr := serveScript(t, nil, func(_ int, c net.Conn) {
+		buf := make([]byte, 4096)
+		n, _ := c.Read(buf)
+		heads <- string(buf[:n])
+	})
+	tr := newTransport(t, nil, func(o *Options) { o.Profile = p })
+	for said, want := range map[string]string{"Upgrade": "keep-alive, Upgrade", "upgrade": "keep-alive, Upgrade", "Upgrade, X": "Upgrade, X"} {
+		req, _ := http.NewRequest("GET", "http://"+addr+"/ws", nil)
+		req.Header = http.Header{"Connection": {said}, "Upgrade": {"websocket"}}
+		if resp, err := tr.RoundTrip(req); err == nil {
+			resp.Body.Close()
+		}
+		if head := <-heads; !strings.Contains(head, "\r\nConnection: "+want+"\r\n") {
+			t.Errorf("%s: head %q, want %s", said, head, want)
+		}
+	}
 }
 
 // L25: an open WebSocket is told 1001, between frames and never inside one.

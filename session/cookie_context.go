@@ -95,7 +95,7 @@ func (f *fetch) cookieContext() cookieContext {
 	if f.thirdParty() {
 		cc.crossing = crossSite
 		cc.partition = originOf(f.plan.topLevel).site()
-		if f.plan.foreign {
+		if f.plan.foreign && f.isHome() {
 			cc.partition += " foreign"
 		}
 	} else if !initiated {

@@ -115,7 +115,7 @@ func firstOf(req *http.Request) *http.Request {
 // planOf is the plan of a request whose caller said all with WithRequestInfo.
 func planOf(i *impersonate.RequestInfo) plan {
 	p := plan{dest: i.Dest, mode: i.Mode, kind: i.Kind, user: i.UserActivated, fetchPriority: i.FetchPriority,
-		cache: i.Cache, client: i.Document, topLevel: i.Document, credentials: CredentialsInclude, site: i.Site}
+		cache: i.Cache, worker: i.Worker, client: i.Document, topLevel: i.Document, credentials: CredentialsInclude, site: i.Site}
 	if i.Anonymous {
 		p.credentials = CredentialsOmit
 	}
@@ -220,13 +220,13 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	*i = impersonate.RequestInfo{
 		Dest: p.dest, Mode: p.mode, Site: c.site, Kind: p.kind, UserActivated: p.user,
 		Redirected: c.redirected, CrossRedirect: c.crossed, StartedCross: c.started,
-		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder,
+		FetchPriority: p.fetchPriority, Cache: p.cache, FieldOrder: p.fieldOrder, Worker: p.worker,
 		Document:  p.client,
-		Foreign:   p.foreign,
+		Foreign:   p.foreign && f.isHome(),
 		Origin:    f.originHeader(),
 		Anonymous: !f.credentialed(),
 	}
-	if n := len(p.layouts); n > 0 && p.dest == fingerprints.Image {
+	if n := len(p.layouts); n > 0 && p.hasLayout() {
 		l := &p.layouts[min(len(f.via), n-1)]
 		i.FetchPriority, i.Raised = cmp.Or(p.fetchPriority, l.Sight), l.Raised
 	}
@@ -239,10 +239,12 @@ func (f *fetch) info() *impersonate.RequestInfo {
 	if f.thirdParty() && !i.Anonymous {
 		i.Withheld = !f.s.habits.openJar
 		if f.s.habits.storageAccess && isSecure(f.url) {
-			i.StorageAccess = map[bool]string{true: "active", false: "none"}[f.s.habits.openJar]
+			i.StorageAccess = f.storageAccess()
 		}
 	}
-	i.ClientHints = f.s.hints.wanted(f.hintOrigin())
+	if !p.worker {
+		i.ClientHints = f.s.hints.wanted(f.hintOrigin())
+	}
 	f.sentHints = i.ClientHints
 	return i
 }
@@ -256,6 +258,9 @@ func (f *fetch) originHeader() string {
 	method := f.cur.Method
 	changes := method != "" && method != http.MethodGet && method != http.MethodHead
 	cors := f.plan.mode == fingerprints.CORS && (!f.basic || f.s.habits.originOn(&f.plan)) || f.plan.mode == fingerprints.ModeWebSocket
+	if !cors && !changes && f.plan.mode != fingerprints.CORS && f.s.habits.storageAccess && f.thirdParty() && f.storageAccess() == "inactive" {
+		return client.String() // fingerprints/testdata: chromium-148-kinds, back-img.png
+	}
 	switch {
 	case !cors && !changes:
 		return ""
@@ -270,7 +275,25 @@ func (f *fetch) originHeader() string {
 
 // thirdParty reports whether the hop goes to another site than the tab shows.
 func (f *fetch) thirdParty() bool {
-	return f.plan.topLevel != nil && (f.plan.foreign || !originOf(f.plan.topLevel).sameSite(originOf(f.url)))
+	return f.plan.topLevel != nil && (f.plan.foreign || !f.isHome())
+}
+
+// isHome reports whether the hop goes to the site that the tab shows.
+func (f *fetch) isHome() bool {
+	return f.plan.topLevel != nil && originOf(f.plan.topLevel).sameSite(originOf(f.url))
+}
+
+// storageAccess is what Sec-Fetch-Storage-Access says to a third party. The tab's
+// own site is one to what is in a frame of another; it could have its cookies,
+// if it asked.
+func (f *fetch) storageAccess() string {
+	switch {
+	case f.s.habits.openJar:
+		return "active"
+	case f.s.habits.inactiveAccess && f.isHome():
+		return "inactive"
+	}
+	return "none"
 }
 
 // wire is the hop as the floor gets it: the request itself if there is nothing

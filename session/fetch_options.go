@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/guise-http/guise/fingerprints"
 )
@@ -53,9 +54,23 @@ type FetchOptions struct {
 	// document: the style sheet that asks for a font or an image.
 	Referrer string
 
+	// Header is what the browser itself adds below the page to a request that
+	// Navigate, Reload, Load or Preconnect makes: If-None-Match and
+	// If-Modified-Since of what is in its cache, Range and If-Range of a media
+	// player. A request of Fetch or XHR has a header of its own.
+	Header http.Header
+
+	// Worker is the URL of the worker's script that makes the request; empty = a
+	// document does. The worker itself is loaded without it.
+	Worker string
+
 	// Kind is the flavour of the destination, in the words of
-	// fingerprints.Request.Kind: "module", "async", "defer", "preload",
-	// "favicon", "revalidated" (an image that is in the cache), "beacon", "eventsource", "keepalive", "prefetch", "print".
+	// fingerprints.Request.Kind: of a script "module", "async", "defer",
+	// "preload", "body" or, where images stand before it, "late"; "favicon",
+	// "lazy", "beacon", "ping", "eventsource", "keepalive", "prefetch", "print",
+	// "report" for what Fetch sends as the report of a policy;
+	// "revalidated" for an image or a fetch() that is in the cache, whose
+	// validators the request brings.
 	Kind string
 
 	// Script says that the page's script did it, not the user: a navigation

@@ -21,11 +21,15 @@ type habits struct {
 	partitionAll bool
 	openJar      bool // third parties share the first parties' cookies
 
-	storageAccess bool // sends Sec-Fetch-Storage-Access
+	storageAccess  bool // sends Sec-Fetch-Storage-Access
+	inactiveAccess bool // which may say inactive
 
 	reloadKeepsReferrer bool // location.reload() repeats the navigation's Referer
 	framesReload        bool // with their page
 	iconInitiator       bool // an icon is asked for in the name of the site that posted
+
+	xsltCORS    bool // XSLT is fetched in CORS mode, not as same-origin
+	bareReports bool // reports say neither Referer nor cookies
 
 	geckoForms bool // the boundary of multipart/form-data is Gecko's, not WebKit's
 
@@ -38,6 +42,9 @@ func habitsOf(p *fingerprints.Profile, third ThirdPartyCookies) habits {
 	return habits{
 		openJar:             third == ThirdPartiesAllowed || third == ThirdPartiesDefault && g.Cookies.ThirdParties == "open",
 		framesReload:        g.FramesReload,
+		inactiveAccess:      g.InactiveAccess,
+		xsltCORS:            g.XSLTCORS,
+		bareReports:         g.BareReports,
 		iconInitiator:       g.IconInitiator,
 		originAlways:        g.OriginAlways,
 		laxUnset:            g.Cookies.Unset == "lax",
@@ -56,6 +63,16 @@ func habitsOf(p *fingerprints.Profile, third ThirdPartyCookies) habits {
 // originOn reports whether a CORS request to the page's own origin carries Origin.
 func (h *habits) originOn(p *plan) bool {
 	return h.originAlways && p.dest != fingerprints.Empty && p.dest != fingerprints.Manifest
+}
+
+// begin is what a destination's requests are like before the page says anything.
+func (h *habits) begin(p *plan) {
+	switch {
+	case p.dest == fingerprints.XSLT && h.xsltCORS:
+		p.mode = fingerprints.CORS
+	case p.dest == fingerprints.DestReport && h.bareReports:
+		p.referrer, p.credentials = nil, CredentialsOmit
+	}
 }
 
 // inherit is what a request has from how its document came about.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -20,6 +21,7 @@ type plan struct {
 	layouts       []Layout // by redirect
 	fieldOrder    []string
 	cache         string
+	worker        bool
 	credentials   Credentials
 
 	client   *url.URL          // the document that asks; nil = nobody, a typed address
@@ -69,24 +71,57 @@ func (p *plan) apply(o *FetchOptions) {
 	if p.kind == "eventsource" {
 		p.cache = cmp.Or(p.cache, "no-store") // HTML standard, section 9.2.2
 	}
+	if p.dest == fingerprints.Image && p.kind == "" && hasValidator(o.Header) {
+		p.kind = "revalidated"
+	}
 	if o.ReferrerPolicy != "" {
 		p.policy = parseReferrerPolicy(o.ReferrerPolicy)
 	}
 	if o.Referrer != "" {
 		p.referrer, _ = url.Parse(o.Referrer)
 	}
+	if o.Worker != "" {
+		p.worker = true
+		p.referrer, _ = url.Parse(o.Worker)
+	}
+}
+
+// validators are the fields by which a cache asks whether what it has still holds
+// (RFC 9111, section 4.3.1).
+var validators = []string{"If-None-Match", "If-Modified-Since", "If-Range"}
+
+func hasValidator(h http.Header) bool {
+	return len(h) > 0 && slices.ContainsFunc(validators, func(name string) bool { return len(h[name]) > 0 })
+}
+
+// isValidated reports whether validators in the request's header are those of
+// the browser's cache, which the Fetch standard does not see, not the page's.
+func (f *fetch) isValidated() bool {
+	return f.plan.kind == "revalidated" || hasValidator(fetchOptions(f.parent).Header)
 }
 
 // isNavigation reports whether the response becomes a document, in the tab or
 // in a frame.
 func (p *plan) isNavigation() bool { return p.mode == fingerprints.Navigate }
 
+// hasLayout reports whether the layout has a say in the priority: of an image,
+// however it is embedded, and of a script that stands behind images.
+func (p *plan) hasLayout() bool {
+	switch p.dest {
+	case fingerprints.Image:
+		return true
+	case fingerprints.Object, fingerprints.Embed:
+		return p.mode == fingerprints.NoCORS
+	}
+	return p.dest == fingerprints.Script && p.kind == "late"
+}
+
 // usualMode is the mode of a destination's requests where the page says nothing.
 func usualMode(d fingerprints.Dest, kind string) fingerprints.Mode {
 	switch d {
 	case fingerprints.Document, fingerprints.IFrame, fingerprints.Frame, fingerprints.Object, fingerprints.Embed:
 		return fingerprints.Navigate
-	case fingerprints.Font, fingerprints.Manifest, fingerprints.JSON:
+	case fingerprints.Font, fingerprints.Manifest, fingerprints.JSON, fingerprints.AudioWorklet, fingerprints.PaintWorklet:
 		return fingerprints.CORS
 	case fingerprints.Worker, fingerprints.SharedWorker, fingerprints.ServiceWorker, fingerprints.XSLT:
 		return fingerprints.SameOrigin
@@ -113,6 +148,8 @@ func usualCredentials(d fingerprints.Dest, m fingerprints.Mode, kind string) Cre
 		return CredentialsOmit // testdata/captures/chromium-156-everything.json, /k/manifest.json
 	case m == fingerprints.Navigate || m == fingerprints.ModeWebSocket || kind == "beacon":
 		return CredentialsInclude
+	case d == fingerprints.DestReport: // CSP, section 5.5
+		return CredentialsSameOrigin
 	case d == fingerprints.Empty && kind != "prefetch":
 		return CredentialsSameOrigin
 	case m == fingerprints.CORS:

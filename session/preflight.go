@@ -66,6 +66,9 @@ func (f *fetch) preflight() error {
 		method = http.MethodGet
 	}
 	headers := unsafeHeaders(f.cur.Header)
+	if f.isValidated() {
+		headers = slices.DeleteFunc(headers, func(name string) bool { return slices.Contains(validators, http.CanonicalHeaderKey(name)) })
+	}
 	if isSafelistedMethod(method) && len(headers) == 0 {
 		return nil
 	}
@@ -104,7 +107,11 @@ func (f *fetch) askPreflight(method string, headers []string) (g preflightGrant,
 		return g, 0, ErrSessionClosed
 	}
 	info := *f.info()
-	info.Kind, info.Anonymous, info.Origin, info.StorageAccess = "preflight", true, f.corsOrigin().String(), ""
+	info.Kind = "preflight"
+	if f.plan.kind == "beacon" {
+		info.Kind = "beacon-preflight"
+	}
+	info.Anonymous, info.Origin, info.StorageAccess = true, f.corsOrigin().String(), ""
 	info.ClientHints = nil
 	info.Cache = ""
 	req := (&http.Request{

@@ -66,6 +66,11 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 	}
 	keepBody := f.rewriteMethod(next, resp.StatusCode)
 	f.dropCrossOrigin(next)
+	if f.isValidated() {
+		for _, name := range validators { // the cache's, for what was asked for first
+			next.Header.Del(name)
+		}
+	}
 	f.ownCookies(next, resp)
 	if keepBody {
 		if f.cur.GetBody == nil {

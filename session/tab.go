@@ -2,8 +2,11 @@ package session
 
 import (
 	"context"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,16 +19,24 @@ import (
 // context say what more a page could say. A Tab is safe for concurrent use,
 // belongs to its Session and ends with it.
 type Tab struct {
-	s *Session
+	s      *Session
+	parent *Tab              // the document of a frame is in its document; nil = not a frame
+	dest   fingerprints.Dest // of its navigations
 
-	mu  sync.Mutex // guards doc
-	doc *document  // nil before the first navigation
+	mu   sync.Mutex  // guards the fields below
+	doc  *document   // nil before the first navigation
+	past []*document // what was shown before it, as far as Back leads
 }
+
+// maxPast is how many documents a browser goes back.
+const maxPast = 50
 
 // A document is what a Tab shows. It is never changed.
 type document struct {
 	url      *url.URL
 	policy   referrerPolicy
+	client   *url.URL          // the document that its navigation was made by; nil = typed
+	form     bool              // it answers a form's POST
 	referrer *url.URL          // what its navigation was referred by
 	site     fingerprints.Site // of its navigation
 	reloaded bool
@@ -33,7 +44,7 @@ type document struct {
 }
 
 // NewTab returns an empty tab.
-func (s *Session) NewTab() *Tab { return &Tab{s: s} }
+func (s *Session) NewTab() *Tab { return &Tab{s: s, dest: fingerprints.Document} }
 
 // URL is the address of the document shown, redirects followed; nil before the
 // first navigation.
@@ -111,11 +122,45 @@ func (t *Tab) Reload(ctx context.Context) (*http.Response, error) {
 	return t.navigate(req, p)
 }
 
+// Back shows the document before the one shown, as a browser does that has it
+// neither in memory nor in a fresh cache: in the name of whoever asked for it then,
+// with that Referer. If there is none, or it answers a form, it is an error.
+func (t *Tab) Back(ctx context.Context) (*http.Response, error) {
+	t.mu.Lock()
+	var d *document
+	if n := len(t.past); n > 0 {
+		d = t.past[n-1]
+	}
+	t.mu.Unlock()
+	if d == nil || d.form {
+		reason := "there is no document before"
+		if d != nil {
+			reason = "the document before answers a form"
+		}
+		return nil, &RequestError{Method: http.MethodGet, URL: "(no document)", Outcome: NotSent,
+			Err: &InvalidRequestError{Part: "URL", Reason: reason}}
+	}
+	req, err := t.request(ctx, http.MethodGet, d.url.String(), "", nil)
+	if err != nil {
+		return nil, err
+	}
+	// fingerprints/testdata: chromium-148-back, firefox-140-back, the second /mid
+	p := plan{dest: t.dest, mode: fingerprints.Navigate, credentials: CredentialsInclude, checked: true, kind: "back",
+		client: d.client, site: d.site, referrer: d.referrer, policy: "unsafe-url", cache: fetchOptions(ctx).Cache}
+	if t.parent != nil {
+		t.framed(&p, &d)
+	}
+	return t.navigate(req, p)
+}
+
 // navigation is the plan of the tab's own navigations.
 func (t *Tab) navigation(ctx context.Context) plan {
 	o := fetchOptions(ctx)
-	p := plan{dest: fingerprints.Document, mode: fingerprints.Navigate, credentials: CredentialsInclude, user: !o.Script, checked: true}
+	p := plan{dest: t.dest, mode: fingerprints.Navigate, credentials: CredentialsInclude, user: !o.Script, checked: true}
 	d := t.document()
+	if t.parent != nil {
+		t.framed(&p, &d)
+	}
 	if d == nil || o.Kind == "typed" {
 		p.kind = "typed"
 		p.cache, p.fetchPriority = o.Cache, o.Priority
@@ -142,14 +187,33 @@ func (t *Tab) navigate(req *http.Request, p plan) (*http.Response, error) {
 	}
 	u := *f.url
 	u.User = nil
-	d := &document{url: &u, policy: referrerPolicyOf(resp.Header), referrer: f.chain.referrer, site: f.chain.site, reloaded: p.kind == "reload"}
+	d := &document{url: &u, client: p.client, form: f.cur.Method == http.MethodPost, policy: referrerPolicyOf(resp.Header),
+		referrer: f.chain.referrer, site: f.chain.site, reloaded: p.kind == "reload"}
 	if from := originOf(p.client); p.kind == "form" && f.cur.Method == http.MethodPost && !from.sameSite(originOf(&u)) {
 		d.poster = p.client
 	}
-	t.mu.Lock()
-	t.doc = d
-	t.mu.Unlock()
+	t.show(d, &p)
 	return resp, nil
+}
+
+// show makes d the document shown, and keeps the way back.
+func (t *Tab) show(d *document, p *plan) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case p.kind == "back":
+		if n := len(t.past); n > 0 {
+			t.past = t.past[:n-1]
+		}
+	case p.kind == "reload" && t.doc != nil:
+		d.client = t.doc.client // a reload is no step of its own
+	case t.doc != nil:
+		if len(t.past) == maxPast {
+			t.past = slices.Delete(t.past, 0, 1)
+		}
+		t.past = append(t.past, t.doc)
+	}
+	t.doc = d
 }
 
 func isDownload(resp *http.Response) bool {
@@ -171,7 +235,11 @@ func (t *Tab) Load(ctx context.Context, dest fingerprints.Dest, url string) (*ht
 // Fetch is the page's fetch(): in CORS mode, with a preflight where the Fetch
 // standard asks for one. The URL may be relative to the document's.
 func (t *Tab) Fetch(req *http.Request) (*http.Response, error) {
-	return t.send(req, plan{dest: fingerprints.Empty}, false)
+	p := plan{dest: fingerprints.Empty}
+	if req != nil && fetchOptions(req.Context()).Kind == "report" {
+		p.dest = fingerprints.DestReport
+	}
+	return t.send(req, p, false)
 }
 
 // XHR is the page's XMLHttpRequest.
@@ -205,7 +273,7 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 // fetch admits a request that the document makes. Without a document it comes
 // from one at the target's root.
 func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
-	d := t.document()
+	d := t.shown()
 	if d != nil && req != nil && req.URL != nil && !req.URL.IsAbs() {
 		rel := req
 		req = req.WithContext(req.Context())
@@ -219,9 +287,13 @@ func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
 		d = &document{url: &url.URL{Scheme: httpScheme(f.url.Scheme), Host: f.url.Host, Path: "/"}}
 	}
 	p.client, p.topLevel, p.referrer, p.policy, p.checked = d.url, d.url, d.url, d.policy, true
+	if t.parent != nil {
+		p.topLevel, p.foreign = t.top(d), t.isForeign()
+	}
 	if p.dest == fingerprints.WebSocket {
 		p.referrer = nil // testdata/captures/chromium-156.json, the handshake has no Referer
 	}
+	t.s.habits.begin(&p)
 	p.apply(fetchOptions(f.parent))
 	t.s.habits.inherit(&p, d)
 	f.replan(p)
@@ -237,7 +309,7 @@ func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string
 		return err
 	}
 	var f *fetch
-	if dest == fingerprints.Document {
+	if dest == fingerprints.Document && t.parent == nil {
 		if f, err = t.s.newFetch(req); err == nil {
 			f.replan(t.navigation(ctx))
 		}
@@ -266,13 +338,18 @@ func (f *fetch) replan(p plan) {
 
 // request makes a request for a URL that may be relative to the document.
 func (t *Tab) request(ctx context.Context, method, rawURL, contentType string, body *strings.Reader) (*http.Request, error) {
-	if d := t.document(); d != nil {
+	if d := t.shown(); d != nil {
 		if ref, err := url.Parse(rawURL); err == nil && !ref.IsAbs() {
 			rawURL = d.url.ResolveReference(ref).String()
 		}
 	}
-	if body == nil {
-		return newRequest(ctx, method, rawURL, contentType, nil)
+	var r io.Reader
+	if body != nil {
+		r = body
 	}
-	return newRequest(ctx, method, rawURL, contentType, body)
+	req, err := newRequest(ctx, method, rawURL, contentType, r)
+	if err == nil {
+		maps.Copy(req.Header, fetchOptions(ctx).Header)
+	}
+	return req, err
 }

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,6 +256,52 @@ func (l *learner) learnPlatform(browser, version string) {
 		}
 	}
 	p.Platforms = []fingerprints.Platform{{Name: name, Vars: vars}}
+	l.learnHints(vars, version)
+}
+
+// hintVars are the client hints that say what the platform is.
+var hintVars = map[string]string{"sec-ch-ua-arch": "ch-arch", "sec-ch-ua-bitness": "ch-bitness", "sec-ch-ua-model": "ch-model",
+	"sec-ch-ua-platform-version": "ch-platform-version", "sec-ch-ua-form-factors": "ch-form-factors"}
+
+var fullVersion = regexp.MustCompile(`[0-9]+(\.[0-9]+){3}`)
+
+// learnHints takes the hints that a page of the captures asked for, and the full
+// version, which contradicts the user-agent if it is another release's: of the
+// hint, of a user-agent that has it, or of what the build says of itself.
+func (l *learner) learnHints(vars map[string]string, version string) {
+	if len(l.p.Headers.Vars["full-version"]) == 0 {
+		return
+	}
+	full := ""
+	says := func(text string) {
+		if v := fullVersion.FindString(text); full == "" && strings.HasPrefix(v, version+".") && v != version+".0.0.0" {
+			full = v
+		}
+	}
+	for _, t := range l.conns {
+		for _, f := range t.Frames {
+			for hint, name := range hintVars {
+				if v := f.Value(hint); v != "" {
+					vars[name] = v
+				}
+			}
+			for entry := range strings.SplitSeq(f.Value("sec-ch-ua-full-version-list"), ", ") {
+				if strings.HasPrefix(entry, `"Chromium"`) {
+					says(entry)
+				}
+			}
+		}
+	}
+	says(l.agent)
+	for _, c := range l.captures {
+		says(c.Provenance.Build)
+	}
+	if full == "" {
+		full = version + ".0.0.0"
+		l.notes = append(l.notes, "made up: the full version "+full+", nothing in the captures says it")
+	}
+	l.p.Headers.Vars = maps.Clone(l.p.Headers.Vars)
+	l.p.Headers.Vars["full-version"] = full
 }
 
 func platformOf(agent string) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,8 +17,11 @@ func (s *asked) request() fingerprints.Request {
 	q := fingerprints.Request{HTTP2: s.frame != nil, Method: s.method, Kind: o.Kind, Cache: o.Cache, FetchPriority: o.Priority, User: s.value("sec-fetch-user") == "?1"}
 	q.Dest, _ = fingerprints.ParseDest(s.value("sec-fetch-dest"))
 	q.Mode, _ = fingerprints.ParseMode(s.value("sec-fetch-mode"))
+	if s.isUpgrade() {
+		q.Dest, q.Mode = fingerprints.WebSocket, fingerprints.ModeWebSocket
+	}
 	q.Site, _ = fingerprints.ParseSite(s.value("sec-fetch-site"))
-	q.Body = len(s.body) > 0
+	q.Body = len(s.body) > 0 || s.bodyLen > 0
 	q.Redirected, q.CrossRedirect, q.StartedCross = s.redirected, s.crossed, s.redirected && s.started
 	switch {
 	case s.method == "OPTIONS":
@@ -37,7 +41,7 @@ func (s *asked) request() fingerprints.Request {
 
 // brought are the fields whose values a request brings itself.
 var brought = []string{"content-length", "content-type", "origin", "referer", "cookie", "authorization", "x-a", "x-requested-with",
-	"access-control-request-method", "access-control-request-headers"}
+	"access-control-request-method", "access-control-request-headers", "host", "sec-websocket-key"}
 
 // learnHeaders corrects the base's values and priorities by what the captures
 // show, and its order where a kind of request has another. Requests behind a
@@ -61,22 +65,29 @@ func (l *learner) learnHeaders() error {
 		if err != nil {
 			return err
 		}
-		for _, fix := range faults {
-			was := l.snapshot()
-			fix()
-			// A correction for one request may spoil others of its kind.
-			now, err := l.wrong(steps)
-			if err != nil {
-				return err
-			}
-			if now >= wrong {
+		for _, fixes := range faults {
+			best := -1
+			for i, fix := range fixes {
+				was := l.snapshot()
+				fix()
+				// A correction for one request may spoil others of its kind.
+				now, err := l.wrong(steps)
+				if err != nil {
+					return err
+				}
+				if now < wrong {
+					wrong, best = now, i
+				}
 				was()
-				continue
 			}
-			wrong, changed = now, changed+1
+			if best >= 0 {
+				fixes[best]()
+				changed++
+			}
 		}
 	}
 	l.corrections, l.left = changed, wrong
+	l.learnSpelling(steps)
 	if changed > 0 {
 		l.notes = append(l.notes, fmt.Sprintf("%d corrections of %s's header fields and priorities", changed, l.base))
 	}
@@ -84,6 +95,25 @@ func (l *learner) learnHeaders() error {
 		l.notes = append(l.notes, fmt.Sprintf("%d things in the captures that no header rule says", wrong))
 	}
 	return nil
+}
+
+// learnSpelling takes from HTTP/1.1 how the names are spelled that the browser
+// itself sends.
+func (l *learner) learnSpelling(steps []asked) {
+	for i := range steps {
+		for _, name := range steps[i].names {
+			lower := strings.ToLower(name)
+			if !steps[i].http1 || len(l.p.Headers.Values[lower]) == 0 || l.p.HTTP1.Spell(lower) == name {
+				continue
+			}
+			names := maps.Clone(l.p.HTTP1.Names)
+			if names == nil {
+				names = map[string]string{}
+			}
+			names[lower] = name
+			l.p.HTTP1.Names = names
+		}
+	}
 }
 
 // learnTableHash takes the hash of Chromium's header table that explains the
@@ -110,13 +140,12 @@ func (l *learner) learnTableHash(steps []asked) (least int, err error) {
 	return least, nil
 }
 
-// telling are the HTTP/2 requests that show a habit, those behind a redirect
-// marked. A reload repeats what another page said.
+// telling are the requests that show a habit, those behind a redirect marked. A reload repeats what another page said.
 func telling(steps []asked) (list []asked) {
 	from := map[string]*asked{}
 	for i := range steps {
 		s := &steps[i]
-		if s.frame == nil || s.url.Path == "/done" || s.isReload() {
+		if s.url.Path == "/done" || s.isReload() {
 			continue
 		}
 		if r := from[s.url.String()]; r != nil {
@@ -208,8 +237,9 @@ func (l *learner) learnLanguage() {
 }
 
 // faults are what the profile says otherwise than a captured request, each as
-// the change that mends it.
-func (l *learner) faults(s *asked) (fixes []func(), err error) {
+// the changes that may mend it: the widest first, for others of its kind.
+func (l *learner) faults(s *asked) (faults [][]func(), err error) {
+	add := func(fixes ...func()) { faults = append(faults, fixes) }
 	q := s.request()
 	form, err := l.p.Form(q, "")
 	if err != nil {
@@ -219,7 +249,8 @@ func (l *learner) faults(s *asked) (fixes []func(), err error) {
 	var own, names []string
 	for _, f := range captured {
 		names = append(names, f[0])
-		if slices.Contains(brought, f[0]) {
+		asked := func(x fingerprints.FormField) bool { return x.Hint && x.Name == f[0] }
+		if slices.Contains(brought, f[0]) || slices.ContainsFunc(form.Fields, asked) {
 			own = append(own, f[0])
 		}
 	}
@@ -235,30 +266,37 @@ func (l *learner) faults(s *asked) (fixes []func(), err error) {
 		switch {
 		case isOwn || f.Name == "accept-language" || f.Name == "priority":
 		case i < 0:
-			fixes = append(fixes, func() { l.rule(f.Name, when, "") })
+			add(func() { l.rule(f.Name, when, "") })
 		case captured[i][1] != f.Value:
-			fixes = append(fixes, func() { l.replace(f.Name, f.Value, when, captured[i][1]) })
+			add(func() { l.variable(f.Value, captured[i][1]) }, func() { l.revalue(f.Name, f.Value, captured[i][1]) },
+				func() { l.rule(f.Name, when, captured[i][1]) })
 		}
 	}
-	for _, f := range captured {
+	for i, f := range captured {
 		if !slices.Contains(sent, f[0]) && f[0] != "priority" {
-			fixes = append(fixes, func() { l.rule(f[0], when, f[1]) })
+			add(append(l.everywhere(form, names, i, f[1]), func() { l.rule(f[0], when, f[1]) })...)
 		}
 	}
 	both := func(list, other []string) []string {
 		return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return !slices.Contains(other, n) })
 	}
 	if !slices.Equal(both(sent, names), both(names, sent)) && !s.hasOwnFields() {
-		fixes = append(fixes, func() { l.order(when, names) })
+		add(func() { l.order(when, names, form) })
 	}
 	if fix := l.priorityFault(s, &q, form, when); fix != nil {
-		fixes = append(fixes, fix)
+		add(fix)
 	}
-	return fixes, nil
+	return faults, nil
 }
 
 // fields are the regular fields in order, cookie crumbs as one.
 func (s *asked) fields() (list [][2]string) {
+	if s.http1 {
+		for _, name := range s.names {
+			list = append(list, [2]string{strings.ToLower(name), s.value(name)})
+		}
+		return list
+	}
 	for _, x := range s.frame.Fields {
 		switch {
 		case strings.HasPrefix(x.Name, ":"):
@@ -274,6 +312,9 @@ func (s *asked) fields() (list [][2]string) {
 // priorityFault compares weight and priority field; images are left out,
 // theirs follow the layout.
 func (l *learner) priorityFault(s *asked, q *fingerprints.Request, form *fingerprints.Form, when fingerprints.When) func() {
+	if s.http1 {
+		return nil
+	}
 	weight := 0
 	if s.frame.Priority != nil {
 		weight = s.frame.Priority.Weight
@@ -298,6 +339,9 @@ func whenOf(r *fingerprints.Request) fingerprints.When {
 	if q.Cache != "" {
 		w.Cache = []string{q.Cache}
 	}
+	if !q.HTTP2 {
+		w.Proto = "http/1.1"
+	}
 	if q.Redirected {
 		w.Redirected, w.CrossRedirect, w.StartedCross = &q.Redirected, &q.CrossRedirect, &q.StartedCross
 	}
@@ -319,15 +363,17 @@ func (s *asked) hasOwnFields() bool {
 	return n > 1
 }
 
-// replace changes a field's value where the base has the old one: in the
-// variable that stands for it, or in a rule; else for this kind of request.
-func (l *learner) replace(name, old string, when fingerprints.When, value string) {
+// variable changes the variables that have the old value.
+func (l *learner) variable(old, value string) {
 	for k, v := range l.p.Headers.Vars {
 		if v == old {
 			l.p.Headers.Vars[k] = value
-			return
 		}
 	}
+}
+
+// revalue changes a field's value in the first rule that has the old one.
+func (l *learner) revalue(name, old, value string) {
 	rules := l.p.Headers.Values[name]
 	for i := range rules {
 		if rules[i].Value == old {
@@ -335,7 +381,6 @@ func (l *learner) replace(name, old string, when fingerprints.When, value string
 			return
 		}
 	}
-	l.rule(name, when, value)
 }
 
 // rule puts a value before the profile's other rules of a field.
@@ -346,12 +391,55 @@ func (l *learner) rule(name string, when fingerprints.When, value string) {
 	l.p.Headers.Values[name] = slices.Insert(slices.Clone(l.p.Headers.Values[name]), 0, fingerprints.ValueRule{When: when, Value: value})
 }
 
+// everywhere has field i of names sent with every request, as Firefox's private
+// windows send Sec-GPC. Where it may stand between its neighbours follows from
+// other requests: it is tried behind each field that could stand there.
+func (l *learner) everywhere(form *fingerprints.Form, names []string, i int, value string) (fixes []func()) {
+	name, from, to := names[i], 0, len(form.Fields)
+	for at, f := range form.Fields {
+		if i > 0 && f.Name == names[i-1] {
+			from = at
+		}
+		if i+1 < len(names) && f.Name == names[i+1] {
+			to = at
+		}
+	}
+	var places []string
+	if i > 0 {
+		places = append(places, names[i-1]) // which may be as new
+	}
+	for _, f := range form.Fields[from:max(from, to)] {
+		places = append(places, f.Name)
+	}
+	for _, behind := range places {
+		fixes = append(fixes, func() {
+			always := fingerprints.ValueRule{Value: value}
+			if !slices.ContainsFunc(l.p.Headers.Values[name], func(r fingerprints.ValueRule) bool { return reflect.DeepEqual(r, always) }) {
+				l.rule(name, always.When, value)
+			}
+			for n := range l.p.Headers.Lists {
+				list := &l.p.Headers.Lists[n]
+				if at := slices.Index(list.Fields, behind); at >= 0 && !slices.Contains(list.Fields, name) && !slices.Contains(list.Table, name) {
+					list.Fields = slices.Insert(slices.Clone(list.Fields), at+1, name)
+				}
+			}
+		})
+	}
+	return fixes
+}
+
 // order puts a list for one kind of request before the others. Fields that the
-// request did not have go where the base's list has them: behind the nearest
-// one before that is in both.
-func (l *learner) order(when fingerprints.When, names []string) {
+// request did not have go where its list has them, or where that has a table the
+// last list: behind the nearest one before that is in both.
+func (l *learner) order(when fingerprints.When, names []string, form *fingerprints.Form) {
 	fields := slices.Clone(names)
 	base := l.p.Headers.Lists[len(l.p.Headers.Lists)-1].Fields
+	if !slices.Contains(base, "#") {
+		base = nil
+		for _, f := range form.Fields {
+			base = append(base, f.Name)
+		}
+	}
 	for i, name := range base {
 		if name == "#" || slices.Contains(fields, name) {
 			continue

@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/internal/observe"
 )
 
@@ -35,6 +37,162 @@ func learnAndReplay(t *testing.T, captures []string, base string) {
 		if code := run(t.Context(), []string{"verify", "--profile-file", file, "--capture", c}, &out, &errs); code != exitSame {
 			t.Errorf("learned on %s it does not replay %s: exit %d\n%s%s", base, c, code, out.String(), errs.String())
 		}
+	}
+}
+
+// TestLearnCorrectsTheNarrowest: where the base's value stands for other kinds of
+// request as well, or is of HTTP/1.1 only, what is learned is right for the one
+// and leaves the others alone. Firefox 140 is the browser that does both.
+func TestLearnCorrectsTheNarrowest(t *testing.T) {
+	var list []*observe.Capture
+	for _, name := range []string{"firefox-153", "firefox-153-everything", "firefox-153-http1"} {
+		c, err := embeddedCapture(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, conn := range c.Conns {
+			for _, f := range conn.Frames {
+				for i := range f.Fields {
+					if f.Value("sec-purpose") == "prefetch" && f.Fields[i].Name == "accept" {
+						f.Fields[i].Value = "*/*"
+					}
+				}
+			}
+			for i, head := range conn.HTTP1 {
+				conn.HTTP1[i] = strings.Replace(head, "\r\nConnection: Upgrade\r\n", "\r\nConnection: keep-alive, Upgrade\r\n", 1)
+			}
+		}
+		list = append(list, c)
+	}
+	l, err := learnBest(list, "firefox-151", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		q           fingerprints.Request
+		field, want string
+	}{
+		{fingerprints.Request{HTTP2: true, Dest: fingerprints.Empty, Mode: fingerprints.NoCORS, Kind: "prefetch"}, "accept", "*/*"},
+		{fingerprints.Request{HTTP2: true, Dest: fingerprints.Document}, "accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+		{fingerprints.Request{Dest: fingerprints.WebSocket}, "connection", "keep-alive, Upgrade"},
+		{fingerprints.Request{Dest: fingerprints.Document}, "connection", "keep-alive"},
+	} {
+		form, err := l.p.Form(tt.q, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range form.Fields {
+			if f.Name == tt.field && f.Value != tt.want {
+				t.Errorf("%s: %s is %q, want %q", tt.q, f.Name, f.Value, tt.want)
+			}
+		}
+	}
+}
+
+// TestLearnWhatEveryRequestSends: a field that the base does not know, as Firefox's
+// private windows send two, is learned once for all kinds, in its place and as
+// HTTP/1.1 spells it.
+func TestLearnWhatEveryRequestSends(t *testing.T) {
+	const name, spelled = "sec-future", "Sec-FUTURE"
+	var list []*observe.Capture
+	for _, capture := range []string{"firefox-153", "firefox-153-everything", "firefox-153-http1"} {
+		c, err := embeddedCapture(capture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, conn := range c.Conns {
+			for _, f := range conn.Frames {
+				if at := slices.IndexFunc(f.Fields, func(x observe.Field) bool { return x.Name == "sec-fetch-dest" }); at >= 0 {
+					f.Fields = slices.Insert(f.Fields, at, observe.Field{Name: name, Value: "1"})
+				}
+			}
+			for i, head := range conn.HTTP1 {
+				conn.HTTP1[i] = strings.Replace(head, "\r\nSec-Fetch-Dest:", "\r\n"+spelled+": 1\r\nSec-Fetch-Dest:", 1)
+			}
+		}
+		list = append(list, c)
+	}
+	l, err := learnBest(list, "firefox-153", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without the field it is one correction, and two requests that no rule says.
+	if l.corrections > 3 || l.left > 2 || l.p.HTTP1.Spell(name) != spelled {
+		t.Errorf("%d corrections, spelled %s; %v", l.corrections, l.p.HTTP1.Spell(name), l.notes)
+	}
+	form, err := l.p.Form(fingerprints.Request{Dest: fingerprints.Track}, "") // not in the captures
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(form.Fields, func(f fingerprints.FormField) bool { return f.Name == name })
+	if at < 0 || form.Fields[at].Value != "1" || form.Fields[at+1].Name != "sec-fetch-dest" {
+		t.Errorf("it is not in a form of another kind, or elsewhere: %+v", form.Fields)
+	}
+}
+
+// TestLearnHints: the full version is the build's own, whatever the base's is, and
+// what the captures say of the platform counts.
+func TestLearnHints(t *testing.T) {
+	for _, tt := range []struct{ build, list, arch, full, wantArch string }{
+		{"Chromium 156.0.8078.79 built on Debian", "", "", "156.0.8078.79", `"x86"`},
+		{"", `"Not:A-Brand";v="8.0.0.0", "Chromium";v="156.0.1.2"`, `"arm"`, "156.0.1.2", `"arm"`},
+		{"Chromium 143.0.1.2", "", "", "156.0.0.0", `"x86"`},
+	} {
+		c, err := embeddedCapture("chromium-156")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Provenance.Build = tt.build
+		f := c.Conns[0].Frames[slices.IndexFunc(c.Conns[0].Frames, func(f *observe.Frame) bool { return f.Value("sec-fetch-dest") == "style" })]
+		for name, v := range map[string]string{"sec-ch-ua-full-version-list": tt.list, "sec-ch-ua-arch": tt.arch} {
+			if v != "" {
+				f.Fields = append(f.Fields, observe.Field{Name: name, Value: v})
+			}
+		}
+		l, err := learnBest([]*observe.Capture{c}, "chrome-143", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if full, arch := l.p.Headers.Vars["full-version"], l.p.Platform().Vars["ch-arch"]; full != tt.full || arch != tt.wantArch {
+			t.Errorf("%+v: %s, %s", tt, full, arch)
+		}
+	}
+}
+
+// TestLearnNoResumption: a browser that does not offer psk_key_exchange_modes
+// cannot resume, whatever its base does.
+func TestLearnNoResumption(t *testing.T) {
+	p, err := fingerprints.Lookup("firefox-153")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &learner{p: p}
+	l.learnVariants(&fingerprints.ClientHello{}, nil, nil)
+	if p.TLS.Resumption.PSK || p.TLS.Resumption.Drop != nil || p.TLS.Resumption.ECHLength != nil {
+		t.Errorf("%+v", p.TLS.Resumption)
+	}
+}
+
+// TestPreconnectGoesWhereTheConnectionDoes: a navigation on a connection that was
+// made for another host is preceded by a preconnect to that.
+func TestPreconnectGoesWhereTheConnectionDoes(t *testing.T) {
+	c, err := embeddedCapture("firefox-153-everything")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := requestsOf(c.Conns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deriver{conns: c.Conns, all: all}
+	i := slices.IndexFunc(all, func(q asked) bool { return q.url.Host == "api.other.test" && q.isDocument() })
+	c.Conns[all[i].conn].SNI = "img.other.test"
+	if to := d.connectedTo(i); to != "https://img.other.test/" {
+		t.Errorf("connected to %s", to)
+	}
+	c.Conns[all[i].conn].SNI = "api.other.test"
+	if to := d.connectedTo(i); to != all[i].url.String() {
+		t.Errorf("connected to %s", to)
 	}
 }
 

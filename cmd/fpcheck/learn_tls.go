@@ -160,10 +160,14 @@ func canonical(list, known []fingerprints.Extension) {
 	}
 }
 
+const pskModes = 0x2d // psk_key_exchange_modes
+
 // learnVariants takes what a resumed hello and a WebSocket's change.
 func (l *learner) learnVariants(fresh *fingerprints.ClientHello, all, resumed []*fingerprints.ClientHello) {
 	t := &l.p.TLS
-	if len(resumed) == 0 {
+	if _, ok := fresh.Extension(pskModes); !ok {
+		t.Resumption = fingerprints.Resumption{} // it could not (RFC 8446, section 4.2.9): Firefox's private windows
+	} else if len(resumed) == 0 {
 		l.notes = append(l.notes, "inherited: resumption, no connection resumed")
 	} else {
 		r := resumed[0]

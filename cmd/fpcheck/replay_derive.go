@@ -153,7 +153,7 @@ func (d *deriver) request(i int) {
 		s.Kind = "revalidated"
 	}
 	if d.isAhead(i) {
-		d.add(step{Do: doPreconnect, URL: s.URL, Dest: cmp.Or(q.value("sec-fetch-dest"), "document"), Kind: s.Kind, Mode: s.Mode, Credentials: s.Credentials})
+		d.add(step{Do: doPreconnect, URL: d.connectedTo(i), Dest: cmp.Or(q.value("sec-fetch-dest"), "document"), Kind: s.Kind, Mode: s.Mode, Credentials: s.Credentials})
 	}
 	switch {
 	case d.cause[i] >= 0:
@@ -201,6 +201,16 @@ func (d *deriver) isAhead(i int) bool {
 		}
 	}
 	return false
+}
+
+// connectedTo is what the connection of request i was made for: the request, or
+// another host whose connection serves it.
+func (d *deriver) connectedTo(i int) string {
+	q := &d.all[i]
+	if sni := d.conns[q.conn].SNI; sni != q.url.Host && sni != "" {
+		return "https://" + sni + "/"
+	}
+	return q.url.String()
 }
 
 // answers finds out when the server answered: a preflight before what it led

@@ -70,7 +70,7 @@ func (s *asked) pageStep(document string) step {
 		o.Method = s.method
 	}
 	switch {
-	case strings.EqualFold(s.value("upgrade"), "websocket"):
+	case s.isUpgrade():
 		return step{Do: doWebSocket, URL: o.URL}
 	case s.isDocument():
 		s.navigates(&o, document)
@@ -91,6 +91,9 @@ func (s *asked) pageStep(document string) step {
 	}
 	return o
 }
+
+// isUpgrade reports whether the request asks for a WebSocket.
+func (s *asked) isUpgrade() bool { return strings.EqualFold(s.value("upgrade"), "websocket") }
 
 // navigates makes the step that shows another document.
 func (s *asked) navigates(o *step, document string) {

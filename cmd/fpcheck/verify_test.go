@@ -3,7 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -111,6 +114,65 @@ func TestVerifySeesWhatIsWrong(t *testing.T) {
 		}
 		if d.JA4 != right.JA4 {
 			t.Errorf("%s: JA4 tells already: %s, not %s", want, d.JA4, right.JA4)
+		}
+	}
+}
+
+// TestJA4AloneTurnsNoCheckGreen is the same for the command as it is called, with
+// a profile from a file: each client has the right JA4 and one thing wrong that JA4
+// does not see, and the command says no.
+func TestJA4AloneTurnsNoCheckGreen(t *testing.T) {
+	verify := func(change func(p *fingerprints.Profile)) (code int, d verdict) {
+		file := filepath.Join(t.TempDir(), "profile.json")
+		var text, out, errs strings.Builder
+		if err := altered(t, "chromium-156", change).Encode(&text); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code = run(t.Context(), []string{"verify", "--profile-file", file, "--capture", "chromium-156", "--json"}, &out, &errs)
+		var list []verdict
+		if err := json.Unmarshal([]byte(out.String()), &list); err != nil || len(list) != 1 {
+			t.Fatalf("%v: %s%s", err, out.String(), errs.String())
+		}
+		return code, list[0]
+	}
+	code, right := verify(func(*fingerprints.Profile) {})
+	if code != exitSame || right.Result != "PASS" {
+		t.Fatalf("unchanged: exit %d, %+v", code, right)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(p *fingerprints.Profile)
+		want   string
+	}{
+		{"a GREASE extension is missing", func(p *fingerprints.Profile) {
+			p.TLS.Extensions = p.TLS.Extensions[:len(p.TLS.Extensions)-1]
+		}, "GREASE extension 2 is missing"},
+		{"another ALPS payload", func(p *fingerprints.Profile) {
+			for i := range p.TLS.Extensions {
+				if p.TLS.Extensions[i].Type == 0x44cd {
+					p.TLS.Extensions[i].Protocols = []string{"h3"}
+				}
+			}
+		}, "extension 0x44cd is 000302683"},
+		{"one order of extensions", func(p *fingerprints.Profile) { p.TLS.Shuffle = false }, "the extension order is the same on every connection"},
+		{"another weight", func(p *fingerprints.Profile) {
+			for i := range p.HTTP2.Priority.Rules {
+				if r := &p.HTTP2.Priority.Rules[i]; r.Weight == 256 {
+					r.Weight = 255
+				}
+			}
+		}, "weight 255"},
+	} {
+		code, d := verify(tt.change)
+		text := strings.Join(d.Differences, "\n")
+		if code != exitDifferent || d.Result != "FAIL" || !strings.Contains(text, tt.want) {
+			t.Errorf("%s: exit %d, %s\n%s", tt.name, code, d.Result, text)
+		}
+		if d.JA4 != right.JA4 {
+			t.Errorf("%s: JA4 tells already: %s, not %s", tt.name, d.JA4, right.JA4)
 		}
 	}
 }

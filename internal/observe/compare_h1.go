@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/guise-http/guise/fingerprints"
 )
@@ -12,6 +13,7 @@ import (
 type h1Request struct {
 	key    string // "GET www.truth.test/nav"
 	line   string
+	at     time.Time   // if that is known
 	fields [][2]string // as they stood there, white space kept
 }
 
@@ -24,13 +26,22 @@ func (q *h1Request) value(name string) string {
 	return ""
 }
 
-// h1Requests lists the HTTP/1.1 requests in order.
-func h1Requests(list []*Transcript) []h1Request {
+// hasTimes reports whether it is known when each HTTP/1.1 request came.
+func hasTimes(list []*Transcript) bool {
+	return !slices.ContainsFunc(list, func(t *Transcript) bool { return len(t.HTTP1Millis) < len(t.HTTP1) })
+}
+
+// h1Requests lists the HTTP/1.1 requests: in the order of time, else as the
+// connections came.
+func h1Requests(list []*Transcript, timed bool) []h1Request {
 	var all []h1Request
 	for _, t := range list {
-		for _, raw := range t.HTTP1 {
+		for i, raw := range t.HTTP1 {
 			lines := strings.Split(strings.TrimSuffix(strings.TrimSuffix(raw, "\r\n"), "\r\n"), "\r\n")
 			q := h1Request{line: lines[0]}
+			if timed {
+				q.at = t.Start.Add(time.Duration(t.HTTP1Millis[i] * float64(time.Millisecond)))
+			}
 			host := ""
 			for _, line := range lines[1:] {
 				name, value, _ := strings.Cut(line, ":")
@@ -45,18 +56,20 @@ func h1Requests(list []*Transcript) []h1Request {
 			all = append(all, q)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b h1Request) int { return a.at.Compare(b.at) })
 	return all
 }
 
 // compareH1 compares the HTTP/1.1 requests byte for byte and returns how many
-// both made. Several connections carry them, so which of one key came first is
-// not known: one with the same Referer is its match before others.
+// both made. Several connections carry them, so without times which of one key
+// came first is not known: one with the same Referer is its match before others.
 func compareH1(r *fingerprints.Report, browser, client []*Transcript, opts *CompareOptions) (common int) {
 	sent := map[string][]h1Request{}
-	for _, q := range h1Requests(client) {
+	timed := hasTimes(browser) && hasTimes(client)
+	for _, q := range h1Requests(client, timed) {
 		sent[q.key] = append(sent[q.key], q)
 	}
-	wanted := h1Requests(browser)
+	wanted := h1Requests(browser, timed)
 	opts.h1Images = map[string]bool{}
 	for _, q := range wanted {
 		if q.value("sec-fetch-dest") == "image" {
