@@ -11,6 +11,7 @@ import (
 // wallClock are the client's files that may say what time it is on the wall,
 // which can be set, by hours, while a connection lives.
 var wallClock = map[string]string{
+	"impersonate/resume.go":   "uTLS counts a ticket's age in seconds since 1970; when it is too old is asked of the monotonic clock",
 	"session/cookie_file.go":  "cookies.txt has seconds since 1970",
 	"session/cookie_parse.go": "Expires is a date",
 }
