@@ -30,7 +30,7 @@ func runLearn(_ context.Context, c *cli, args []string) error {
 	if *out == "" {
 		return usagef("fpcheck learn captures -o profile.json", "-o is missing: it says where the profile goes")
 	}
-	list, err := capturesToLearn(rest)
+	list, err := readCaptures(rest)
 	if err != nil {
 		return err
 	}
@@ -57,9 +57,9 @@ func runLearn(_ context.Context, c *cli, args []string) error {
 	return nil
 }
 
-// capturesToLearn reads captures from files, and from folders of captures or
+// readCaptures reads captures from files, and from folders of captures or
 // of conn-*.json.
-func capturesToLearn(args []string) ([]*observe.Capture, error) {
+func readCaptures(args []string) ([]*observe.Capture, error) {
 	var list []*observe.Capture
 	for _, arg := range args {
 		names := []string{arg}

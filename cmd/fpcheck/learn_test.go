@@ -196,6 +196,31 @@ func TestPreconnectGoesWhereTheConnectionDoes(t *testing.T) {
 	}
 }
 
+// TestVerifyFolder: what capture wrote into a folder is learned, and verified, as
+// the README says it.
+func TestVerifyFolder(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"firefox-153", "firefox-153-http1"} {
+		c, err := embeddedCapture(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writeCapture(c, dir, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "profile.json")
+	var out, errs strings.Builder
+	if code := run(t.Context(), []string{"learn", dir, "-o", file}, &out, &errs); code != exitSame {
+		t.Fatalf("learn: exit %d: %s", code, errs.String())
+	}
+	out.Reset()
+	code := run(t.Context(), []string{"verify", "--profile-file", file, "--capture", dir}, &out, &errs)
+	if code != exitSame || !strings.Contains(out.String(), "capture firefox-153-http1, firefox-153 ") {
+		t.Errorf("verify: exit %d: %s%s", code, out.String(), errs.String())
+	}
+}
+
 // TestCaptureLearnReplay goes the whole way with the browsers of this machine:
 // nothing that is in the repository is compared with.
 func TestCaptureLearnReplay(t *testing.T) {

@@ -37,7 +37,7 @@ func runVerify(ctx context.Context, c *cli, args []string) error {
 	file := c.flags.String("profile-file", "", "file of a profile to verify")
 	target := c.flags.String("url", "", "an fpcheck serve to send to instead of one of our own")
 	record := c.flags.String("record", "", "folder to write what arrived to, one conn-NNNN.json per connection")
-	against := c.flags.String("capture", "", "capture to hold it against instead of those the profile names")
+	against := c.flags.String("capture", "", "capture, or folder of captures, to hold it against instead of those the profile names")
 	if _, err := c.parse(args, 0, 0); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func judge(verdicts []verdict) error {
 // A verifier sends as profiles and looks at what arrives.
 type verifier struct {
 	ca      *observe.CA
-	against string // a capture instead of the profile's own
+	against string // a capture, or a folder of some, instead of the profile's own
 	url     string // a server instead of our own
 	record  string // folder for what arrived; "" = nowhere
 }
@@ -182,8 +182,7 @@ func (v *verifier) one(ctx context.Context, p *fingerprints.Profile) verdict {
 // server with other settings, and no -cadence, whose downloads take their time.
 func (v *verifier) captures(p *fingerprints.Profile) ([]*observe.Capture, error) {
 	if v.against != "" {
-		c, err := captureArgument(v.against)
-		return []*observe.Capture{c}, err
+		return readCaptures([]string{v.against})
 	}
 	var names []string
 	for _, s := range p.Sources {
