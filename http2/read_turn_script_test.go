@@ -251,6 +251,47 @@ func TestUploadNeedsFrames(t *testing.T) {
 	})
 }
 
+// A caller who has read for all leaves no upload, and no writer of a tunnel,
+// without a reader.
+func TestTurnPassesToWhoCannotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newFreeConn(t)
+		get := tc.roundTrip("GET", "/")
+		tc.wantFrame("request", "HEADERS 3 END_STREAM")
+		post := tc.roundTrip("POST", "/", withBody(newTestBody()))
+		tc.wantFrame("request", "HEADERS 5")
+		tc.wantTurn("the first caller reads", turnCaller)
+		tc.sendsQuietly("HEADERS 5 :status=200")
+		post.wantStatus(200)
+		tc.sendsQuietly("HEADERS 3 END_STREAM :status=204")
+		get.wantStatus(204)
+		tc.wantTurn("the upload goes on", turnLoop)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		tc := newFreeConn(t)
+		get := tc.roundTrip("GET", "/")
+		tc.wantFrame("request", "HEADERS 3 END_STREAM")
+		tunnel := tc.roundTrip("CONNECT", "/", func(r *Request) {
+			r.Fields = []HeaderField{{":method", "CONNECT"}, {":authority", "a.test:443"}}
+		})
+		tc.wantFrame("request", "HEADERS 5")
+		tc.sendsQuietly("HEADERS 5 :status=200")
+		body := tunnel.wantStatus(200).Body.(io.Writer)
+		tc.sendsQuietly("HEADERS 3 END_STREAM :status=204")
+		get.wantStatus(204)
+		tc.wantTurn("the tunnel is silent", turnFree)
+		tc.ignore("DATA")
+		write := tc.async(func() error {
+			_, err := body.Write(make([]byte, 70000))
+			return err
+		})
+		write.wantPending("the window is 65535")
+		tc.wantTurn("its writer needs frames", turnLoop)
+		tc.sendsQuietly("WINDOW_UPDATE 0 5000", "WINDOW_UPDATE 5 5000")
+		write.wantErr("it was opened", nil)
+	})
+}
+
 // So has a request that waits for a slot, and one that waits for SETTINGS.
 func TestWaitersNeedFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
