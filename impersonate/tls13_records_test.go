@@ -204,6 +204,35 @@ func TestIdleConnectionHoldsLittle(t *testing.T) {
 	})
 }
 
+// TestCloseNotifyOnce: whatever is closed first, the peer is told once.
+func TestCloseNotifyOnce(t *testing.T) {
+	for _, halves := range []int{0, 1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			r, _, peer := newRecordsPair(t, nil)
+			c := &tlsConn{records: r, wire: r.wire}
+			said := make(chan []byte)
+			go func() {
+				b, err := io.ReadAll(peer)
+				if err != nil {
+					t.Error(err)
+				}
+				said <- b
+			}()
+			for range halves {
+				if err := c.CloseWrite(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			if sizes := recordSizes(<-said); !slices.Equal(sizes, []int{2 + 1 + 16}) {
+				t.Errorf("CloseWrite %d times, then Close: records of %d bytes, want one of 19", halves, sizes)
+			}
+		})
+	}
+}
+
 // TestStapleSurvivesResumption: what the server said about its certificate is
 // known on connections without one as well.
 func TestStapleSurvivesResumption(t *testing.T) {

@@ -194,6 +194,14 @@ func (c *tlsConn) WriteRecords(bufs [][]byte) error {
 func (c *tlsConn) CloseWrite() error {
 	c.writeMu.Lock()
 	defer c.writeMu.Unlock()
+	return c.closeNotifyLocked()
+}
+
+// closeNotifyLocked says close_notify, once.
+func (c *tlsConn) closeNotifyLocked() error {
+	if c.shut {
+		return nil
+	}
 	c.shut = true
 	return c.records.CloseWrite()
 }
@@ -206,8 +214,7 @@ func (c *tlsConn) Close() error {
 	}
 	if c.writeMu.TryLock() { // else a writer is stuck, and closing frees it
 		c.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout))
-		c.records.CloseWrite()
-		c.shut = true
+		c.closeNotifyLocked()
 		c.writeMu.Unlock()
 	}
 	return c.wire.Close()
