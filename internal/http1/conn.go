@@ -1,6 +1,9 @@
 package http1
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -67,11 +70,19 @@ func (c *Conn) watch() {
 	}
 	c.remote = true
 	c.mu.Unlock()
-	cause := errServerClosed
-	if err == nil {
-		cause = unsolicited(c.rd.buffered())
+	c.end(nil, nil, c.idleCause(err), false)
+}
+
+// idleCause is why a connection without a request ended: err is what reading
+// it came to.
+func (c *Conn) idleCause(err error) error {
+	switch {
+	case err == nil:
+		return unsolicited(c.rd.buffered())
+	case errors.Is(err, io.EOF):
+		return errServerClosed
 	}
-	c.end(nil, nil, cause, false)
+	return fmt.Errorf("%w: %w", errServerClosed, err) // an alert says why
 }
 
 // RoundTrip sends req on the reserved slot, or a free one, and returns the

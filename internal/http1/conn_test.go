@@ -336,6 +336,9 @@ func TestIdleConnectionNoticesTheServer(t *testing.T) {
 					if hooks != 1 || !errors.Is(tc.conn.Err(), net.ErrClosed) == (name != "garbage") || tc.conn.Reserve() == nil {
 						t.Errorf("%d hook calls, Err %v, Reserve %v", hooks, tc.conn.Err(), tc.conn.Reserve())
 					}
+					if name == "RST" && !errors.Is(tc.conn.Err(), syscall.ECONNRESET) {
+						t.Errorf("Err %v does not say how it ended", tc.conn.Err())
+					}
 					if e := tc.get("/a").wantErr("no byte went out", true, nil); !e.Remote {
 						t.Errorf("%+v is the server's doing", e)
 					}
