@@ -147,7 +147,11 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		up := &upgradeBody{responseBody: b, w: w}
 		resp.Body = up
 		if c.key.websocket {
-			ws := &webSocket{upgradeBody: up}
+			ws := &webSocket{upgradeBody: up, src: up}
+			if accepted, alone := acceptedDeflate(resp); accepted && c.req.Header["Sec-Websocket-Extensions"] == nil {
+				resp.Header.Del("Sec-Websocket-Extensions") // the profile offered it
+				ws.src = &inflater{src: up, alone: alone}
+			}
 			resp.Body = ws
 			t.sockets.add(ws)
 		}

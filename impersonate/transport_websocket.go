@@ -12,6 +12,7 @@ import (
 // that closes can say so in between (RFC 6455, section 7.1.2).
 type webSocket struct {
 	*upgradeBody
+	src io.Reader // upgradeBody, or an inflater over it
 
 	mu     sync.Mutex // guards the fields below, and is held during a write, or frames would mix
 	frames frameTracker
@@ -30,7 +31,7 @@ type webSocket struct {
 // Read notes where the peer's direction ends: a Transport that closes waits
 // for no more than that.
 func (w *webSocket) Read(p []byte) (int, error) {
-	n, err := w.upgradeBody.Read(p)
+	n, err := w.src.Read(p)
 	w.rmu.Lock()
 	w.bye = w.in.track(p[:n]) || w.bye
 	over := w.bye && w.in.isBetween()
