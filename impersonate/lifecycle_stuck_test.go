@@ -53,7 +53,7 @@ func TestStubbornUploadDoesNotHoldTheEnd(t *testing.T) {
 			}
 			select {
 			case <-body.closed: // a second Close would panic
-			case <-time.After(5*time.Second):
+			case <-time.After(5 * time.Second):
 				t.Error("body was not closed")
 			}
 			close(body.free)
