@@ -23,8 +23,12 @@ const (
 	maxMessage   = 64 << 10 // of a ServerHello: far more than any needs
 )
 
-// maxPooledWrite is the largest write buffer kept for the next writer.
-const maxPooledWrite = 5 * maxPlaintext
+// maxCorked is how much is collected for one write at most.
+const maxCorked = 5 * maxPlaintext
+
+// maxPooledWrite is the largest write buffer kept for the next writer: one that
+// has grown to maxCorked.
+const maxPooledWrite = 2 * maxCorked
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
 
@@ -57,7 +61,9 @@ func (w *wireConn) Write(b []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.corked > 0 {
-		w.lendLocked()
+		if err := w.makeRoomLocked(len(b)); err != nil {
+			return 0, err
+		}
 		w.out = append(w.out, b...)
 		return len(b), nil
 	}
@@ -73,7 +79,9 @@ func (w *wireConn) seal(keys *trafficKeys, kind byte, content []byte) error {
 	if w.err != nil {
 		return w.err
 	}
-	w.lendLocked()
+	if err := w.makeRoomLocked(len(content)); err != nil {
+		return err
+	}
 	w.out = keys.seal(w.out, kind, content)
 	if w.corked > 0 {
 		return nil
@@ -81,15 +89,23 @@ func (w *wireConn) seal(keys *trafficKeys, kind byte, content []byte) error {
 	return w.flushLocked()
 }
 
-// lendLocked makes sure that there is a buffer to collect writes in.
-func (w *wireConn) lendLocked() {
+// makeRoomLocked makes sure that there is a buffer to collect n more bytes in,
+// and writes what it holds if they would make it too much.
+func (w *wireConn) makeRoomLocked(n int) error {
 	if w.lent == nil {
 		w.lent = writeBuffers.Get().(*[]byte)
 		w.out = *w.lent
 	}
+	if len(w.out) > 0 && len(w.out)+n > maxCorked {
+		if _, w.err = w.Conn.Write(w.out); w.err != nil {
+			return w.err
+		}
+		w.out = w.out[:0]
+	}
+	return nil
 }
 
-// cork collects writes until uncork.
+// cork collects writes until uncork, or until they are many.
 func (w *wireConn) cork() {
 	w.mu.Lock()
 	w.corked++
