@@ -300,3 +300,25 @@ func TestFinisherKeepsTickets(t *testing.T) {
 		t.Errorf("session with another secret, ticket %q", sess.state.SessionTicket())
 	}
 }
+
+// TestCorkedIsBounded: many records of one write leave in several, in order.
+func TestCorkedIsBounded(t *testing.T) {
+	r, _, peer := newRecordsPair(t, nil)
+	below := &countConn{Conn: r.wire.Conn}
+	r.wire.Conn = below
+	go io.Copy(io.Discard, peer) //nolint:errcheck // ends with the pipe
+	c := &tlsConn{records: r, wire: r.wire}
+	if err := c.WriteRecords(slices.Repeat([][]byte{make([]byte, maxPlaintext)}, 12)); err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for _, w := range below.writes {
+		records += len(recordSizes(w))
+		if len(w) > maxCorked {
+			t.Errorf("a write of %d bytes", len(w))
+		}
+	}
+	if records != 12 || len(below.writes) != 3 {
+		t.Errorf("%d records in %d writes, want 12 in 3", records, len(below.writes))
+	}
+}
