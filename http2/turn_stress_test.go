@@ -84,11 +84,15 @@ func stressConn(t *testing.T, addr string, secure bool, rnd *rand.Rand) {
 		workers.Go(func() {
 			for range 1 + rnd.IntN(30) {
 				if err := stressOnce(conn, rnd); err != nil {
-					if !ending.Load() || !errors.Is(err, ErrConnClosed) {
+					switch {
+					case ending.Load() && (errors.Is(err, ErrConnClosed) || errors.Is(err, os.ErrDeadlineExceeded)):
+					case errors.Is(conn.Err(), errWriteStalled): // a cancelled request's, as the server had no processor
+					default:
 						t.Error(err)
 					}
 					return
 				}
+				stressed.Add(1)
 				if rnd.IntN(4) == 0 {
 					time.Sleep(time.Duration(rnd.IntN(15000)) * time.Microsecond)
 				}
@@ -116,15 +120,25 @@ func stressConn(t *testing.T, addr string, secure bool, rnd *rand.Rand) {
 	}
 }
 
-// returns reports whether f does in good time.
+// stressed counts requests that have ended.
+var stressed atomic.Int64
+
+// returns reports whether f does, as long as other requests go on: how fast
+// they do is the machine's affair.
 func returns(f func()) bool {
 	done := make(chan struct{})
 	go func() { f(); close(done) }()
-	select {
-	case <-done:
-		return true
-	case <-time.After(20 * time.Second):
-		return false
+	for last := int64(-1); ; {
+		select {
+		case <-done:
+			return true
+		case <-time.After(time.Minute):
+		}
+		now := stressed.Load()
+		if now == last {
+			return false
+		}
+		last = now
 	}
 }
 
