@@ -80,7 +80,7 @@ type handshakeParams struct {
 // of ctx included, closes it. The error is a *HandshakeError.
 func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakeParams) (*tlsConn, error) {
 	growStack(len(p.ServerName))
-	hs := &clientHandshake{t: t, p: &p, phase: "client hello"}
+	hs := &clientHandshake{t: t, p: &p, phase: "client hello", maxRecord: maxPlaintext}
 	hs.wire = &wireConn{Conn: conn, hs: hs, corked: 1}
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -136,6 +136,7 @@ type clientHandshake struct {
 	suite      uint16
 	group      tls.CurveID
 	retryGroup tls.CurveID
+	maxRecord  int                 // largest content of a record that it takes
 	late       *ecdh.PrivateKey    // uTLS's key behind a retry request without a group
 	chain      []*x509.Certificate // set once it verified
 	verified   [][]*x509.Certificate

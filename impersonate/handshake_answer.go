@@ -128,6 +128,9 @@ func (hs *clientHandshake) handleServerHello12(h *serverHello) error {
 	if slices.Contains(hs.t.spec.versions, version13) && h.isDowngrade() {
 		return newAlert(alertIllegalParameter, "downgrade attempt detected: server can do better than TLS 1.2")
 	}
+	if limit, ok := h.find(extRecordSizeLimit); ok {
+		return hs.limitRecords(limit)
+	}
 	return nil
 }
 

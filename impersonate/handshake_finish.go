@@ -30,17 +30,16 @@ type finisher struct {
 	transcript hash.Hash // up to the message before the next
 	master     []byte
 
-	alps      []byte // the answer to application_settings, as a client message
-	maxRecord int    // what the server takes in one record
-	request   *certificateRequest
-	state     connState
+	alps    []byte // the answer to application_settings, as a client message
+	request *certificateRequest
+	state   connState
 }
 
 // finish takes over from uTLS, which has read the server's hello and sent
 // nothing behind its own but change_cipher_spec.
 func (hs *clientHandshake) finish() error {
 	shared := &hs.uconn.HandshakeState
-	f := &finisher{serverFlight: hs.flight, transcript: shared.State13.Transcript, master: shared.MasterSecret, maxRecord: maxPlaintext}
+	f := &finisher{serverFlight: hs.flight, transcript: shared.State13.Transcript, master: shared.MasterSecret}
 	if f.transcript == nil || len(f.master) != f.transcript.Size() {
 		return newAlert(alertInternalError, "no keys to finish the handshake with")
 	}
@@ -96,11 +95,9 @@ func (f *finisher) readParameters() error {
 			f.state.peerALPS = bytes.Clone(x.body)
 			f.alps = append16(append16([]byte{msgEncryptedExtensions, 0, 0, 6, 0, 4}, x.id), 0)
 		case extRecordSizeLimit:
-			var limit uint16
-			if !x.body.ReadUint16(&limit) || !x.body.Empty() || limit < 64 {
-				return newAlert(alertIllegalParameter, "malformed record_size_limit")
+			if err := f.hs.limitRecords(x.body); err != nil {
+				return err
 			}
-			f.maxRecord = min(maxPlaintext, int(limit)-1) // RFC 8449: with the type
 		case extServerName, extSupportedGroups, extECH:
 		default:
 			return newAlert(alertIllegalParameter, "extension %d does not belong in EncryptedExtensions", x.id)
@@ -268,7 +265,7 @@ func (f *finisher) answer() error {
 		return err
 	}
 	var records []byte
-	for chunk := range slices.Chunk(flight, f.maxRecord) {
+	for chunk := range slices.Chunk(flight, f.hs.maxRecord) {
 		records = keys.seal(records, recordHandshake, chunk)
 	}
 	hs := f.hs
@@ -279,7 +276,7 @@ func (f *finisher) answer() error {
 	if err != nil {
 		return err
 	}
-	r.maxRecord = f.maxRecord
+	r.maxRecord = hs.maxRecord
 	if r.tickets, err = hs.newTicketKeeper(f.suite, &f.state, f.master, f.transcript); err != nil {
 		return err
 	}

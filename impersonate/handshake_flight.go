@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // Handshake messages of TLS 1.3 that are read here (RFC 8446, section 4).
@@ -41,7 +43,10 @@ type serverFlight struct {
 // It returns nil where there is nothing to look after.
 func (hs *clientHandshake) newFlight() (*serverFlight, error) {
 	suite := suites13[hs.suite]
-	if hs.version != version13 || suite == nil || hs.secrets.server == nil || !hs.hello.offers(extCompressCert) {
+	if hs.version != version13 || suite == nil || hs.secrets.server == nil {
+		return nil, nil
+	}
+	if !hs.hello.offers(extCompressCert) && !hs.hello.offers(extRecordSizeLimit) {
 		return nil, nil
 	}
 	server, err := newTrafficKeys(suite, hs.secrets.server)
@@ -57,6 +62,9 @@ func (f *serverFlight) watch() error {
 			switch f.messages[off] {
 			case msgEncryptedExtensions, msgCertificateRequest:
 				if whole {
+					if err := f.watchLimit(f.messages[off : off+size]); err != nil {
+						return err
+					}
 					off += size
 					continue
 				}
@@ -81,6 +89,37 @@ func (f *serverFlight) watch() error {
 			return err
 		}
 	}
+}
+
+// watchLimit finds in EncryptedExtensions what the server takes in one record,
+// which uTLS passes over.
+func (f *serverFlight) watchLimit(message []byte) error {
+	body := cryptobyte.String(message[4:])
+	list, ok := readExtensions(&body)
+	if message[0] != msgEncryptedExtensions || !ok {
+		return nil
+	}
+	for _, x := range list {
+		if x.id == extRecordSizeLimit && f.hs.hello.offers(x.id) {
+			return f.hs.limitRecords(x.body)
+		}
+	}
+	return nil
+}
+
+// limitRecords takes in the server's record_size_limit (RFC 8449, section 4):
+// the largest plaintext of a record, in TLS 1.3 with the byte of its type.
+func (hs *clientHandshake) limitRecords(body cryptobyte.String) error {
+	var limit uint16
+	if !body.ReadUint16(&limit) || !body.Empty() || limit < 64 {
+		return newAlert(alertIllegalParameter, "malformed record_size_limit")
+	}
+	hs.maxRecord = int(limit)
+	if hs.version == version13 {
+		hs.maxRecord--
+	}
+	hs.maxRecord = min(hs.maxRecord, maxPlaintext)
+	return nil
 }
 
 // check looks into a compressed certificate.

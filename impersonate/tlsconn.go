@@ -78,12 +78,33 @@ func (hs *clientHandshake) newConn() (*tlsConn, error) {
 		return c, hs.takeOver(c)
 	}
 	c.records = hs.uconn
+	if hs.maxRecord < maxPlaintext {
+		c.records = shortRecords{hs.uconn, hs.maxRecord}
+	}
 	hs.uconn.HandshakeState = utls.PubClientHandshakeState{}
 	hs.uconn.Extensions = nil
 	hs.cfg.VerifyConnection, hs.cfg.KeyLogWriter = nil, nil // uTLS keeps cfg, and these keep hs
 	hs.cfg.NextProtos, hs.cfg.ApplicationSettings = nil, nil
 	hs.port.offered = nil
 	return c, nil
+}
+
+// shortRecords are uTLS's for a server that takes no longer ones.
+type shortRecords struct {
+	*utls.UConn
+	max int
+}
+
+func (r shortRecords) Write(b []byte) (int, error) {
+	written := 0
+	for chunk := range slices.Chunk(b, r.max) {
+		n, err := r.UConn.Write(chunk)
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
 }
 
 // takeOver makes the records of a TLS 1.3 connection that uTLS has done the
@@ -97,6 +118,7 @@ func (hs *clientHandshake) takeOver(c *tlsConn) error {
 	if err != nil {
 		return err
 	}
+	r.maxRecord = hs.maxRecord
 	if hs.port.offered != nil && c.state.resumed {
 		before := hs.port.offered.server
 		c.state.ocsp, c.state.scts = before.ocsp, before.scts

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	utls "github.com/refraction-networking/utls"
 )
 
 // A countConn keeps each write apart.
@@ -96,6 +98,34 @@ func TestWriteRecords(t *testing.T) {
 		if _, err := io.ReadFull(c, make([]byte, 70+445+9+19*maxPlaintext)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestShortRecords: a TLS 1.2 server's record_size_limit does not count the
+// type's byte (RFC 8449, section 4), and binds what is written.
+func TestShortRecords(t *testing.T) {
+	ca := newTestCA(t)
+	s := newTestServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{0xc02b}})
+	c, below := counted(t, newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool}), s)
+	hs := &clientHandshake{version: version12}
+	for _, malformed := range [][]byte{nil, {1}, {0, 63}, {1, 0, 0}} {
+		if err := hs.limitRecords(malformed); err == nil {
+			t.Errorf("limit %x is taken", malformed)
+		}
+	}
+	if err := hs.limitRecords([]byte{0, 100}); err != nil {
+		t.Fatal(err)
+	}
+	c.records = shortRecords{c.records.(*utls.UConn), hs.maxRecord}
+	below.writes = nil
+	if _, err := c.Write(make([]byte, 250)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []int{100 + 24, 100 + 24, 50 + 24}; len(below.writes) != 1 || !slices.Equal(recordSizes(below.writes[0]), want) {
+		t.Errorf("%d writes, records %v, want %v", len(below.writes), recordSizes(below.writes[0]), want)
+	}
+	if _, err := io.ReadFull(c, make([]byte, 250)); err != nil {
+		t.Error(err)
 	}
 }
 
