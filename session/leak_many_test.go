@@ -21,7 +21,7 @@ func TestManySessions(t *testing.T) {
 			io.WriteString(w, "ok") //nolint:errcheck // the client sees it
 		}))
 		roots := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-		var fds, done int
+		done := 0
 		round := func() {
 			var wg sync.WaitGroup
 			open := make([]*Session, together)
@@ -54,20 +54,20 @@ func TestManySessions(t *testing.T) {
 		var before memory
 		for i := range 4 { // pools and caches fill up
 			round()
-			fds = openFDs(srv.Config)
 			if now := memoryNow(t); i == 0 {
 				before = now
 			} else {
 				before = before.least(now)
 			}
 		}
+		fds := openFDs(srv.Config, 0)
 		for ; done < *manySessions && !t.Failed(); done += together {
 			round()
 		}
 		if n := strings.Count(ourStacks(), "goroutine "); n > 0 {
 			t.Errorf("%d goroutines are left:\n%s", n, ourStacks())
 		}
-		if now := openFDs(srv.Config); now > fds+2 {
+		if now := openFDs(srv.Config, fds+2); now > fds+2 {
 			t.Errorf("%d descriptors after warming up, %d now", fds, now)
 		}
 		after := memoryNow(t)
