@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,11 +23,17 @@ func TestWorkersAgainstClose(t *testing.T) {
 	if testing.Short() {
 		rounds = 100
 	}
-	for round := range rounds {
-		synctest.Test(t, func(t *testing.T) { closeRound(t, uint64(round)) })
-		if t.Failed() {
-			t.Fatalf("round %d", round)
-		}
+	parts := runtime.GOMAXPROCS(0)
+	for part := range parts {
+		t.Run(strconv.Itoa(part), func(t *testing.T) {
+			t.Parallel()
+			for round := part; round < rounds; round += parts {
+				synctest.Test(t, func(t *testing.T) { closeRound(t, uint64(round)) })
+				if t.Failed() {
+					t.Fatalf("round %d", round)
+				}
+			}
+		})
 	}
 }
 
