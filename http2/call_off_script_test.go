@@ -199,7 +199,7 @@ func TestCalledOffTwice(t *testing.T) {
 		if err := <-read; !errors.Is(err, ErrBodyClosed) {
 			t.Errorf("Read: %v", err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // of the bubble's time: long past any deadline left behind
 		wantUsable(t, c, server)
 	})
 }
@@ -211,7 +211,7 @@ func TestCalledOffLate(t *testing.T) {
 		defer func() { c.Close(); <-c.Done() }()
 		conn.afterRead = func(error) {
 			conn.afterRead = nil
-			time.Sleep(2 * callOffLook)
+			time.Sleep(2 * callOffLook) // of the bubble's time: the process stands still
 		}
 		body.Close()
 		if err := <-read; !errors.Is(err, ErrBodyClosed) {

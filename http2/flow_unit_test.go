@@ -20,7 +20,7 @@ func TestReceiveWindowLikeChrome(t *testing.T) {
 		if inc := w.consume(1, p); inc != 3145729 {
 			t.Errorf("more than half of the window gives %d back", inc)
 		}
-		time.Sleep(5*time.Second - 1)
+		time.Sleep(5*time.Second - 1) // of the bubble's time, as is the next
 		if inc := w.consume(10, p); inc != 0 {
 			t.Errorf("%d given back before five seconds", inc)
 		}

@@ -401,7 +401,7 @@ func (tc *testConn) wantConnWindowBut(why string, held int64) {
 	}
 }
 
-// advance lets virtual time pass.
+// advance lets the bubble's time pass, which costs none of ours.
 func (tc *testConn) advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

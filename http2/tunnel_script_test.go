@@ -156,7 +156,7 @@ func TestTunnelReadDeadline(t *testing.T) {
 		body.SetReadDeadline(time.Now().Add(time.Second))
 		body.SetReadDeadline(time.Now().Add(time.Hour))
 		r = tc.async(func() error { _, err := read(); return err })
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of the bubble's time: past the first deadline
 		r.wantPending("the first of the two deadlines counts no more")
 		tc.serverSends(`DATA 1 "two"`)
 		r.wantErr("the second is far away", nil)

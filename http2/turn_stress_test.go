@@ -94,13 +94,13 @@ func stressConn(t *testing.T, addr string, secure bool, rnd *rand.Rand) {
 				}
 				stressed.Add(1)
 				if rnd.IntN(4) == 0 {
-					time.Sleep(time.Duration(rnd.IntN(15000)) * time.Microsecond)
+					time.Sleep(time.Duration(rnd.IntN(15000)) * time.Microsecond) // a caller who thinks, around lingerTurn
 				}
 			}
 		})
 	}
 	if rnd.IntN(3) == 0 {
-		time.Sleep(time.Duration(rnd.IntN(20000)) * time.Microsecond)
+		time.Sleep(time.Duration(rnd.IntN(20000)) * time.Microsecond) // closed at any instant, not when something has happened
 	} else if !returns(workers.Wait) {
 		t.Error("a caller waits for ever")
 	} else if n := conn.InFlight(); n != 0 {
@@ -207,7 +207,7 @@ func (r *dripReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if r.rnd.IntN(4) == 0 {
-		time.Sleep(time.Duration(r.rnd.IntN(1000)) * time.Microsecond)
+		time.Sleep(time.Duration(r.rnd.IntN(1000)) * time.Microsecond) // a body that is slow to come
 	}
 	n := copy(p, pattern(r.done + min(r.left, 1+r.rnd.IntN(8000)))[r.done:])
 	r.left, r.done = r.left-n, r.done+n
@@ -250,7 +250,7 @@ func serveStress(t *testing.T, secure bool) (addr string) {
 			w.Write(piece)
 			w.(http.Flusher).Flush()
 			body = body[len(piece):]
-			time.Sleep(200 * time.Microsecond)
+			time.Sleep(200 * time.Microsecond) // a server that is slow to send
 		}
 		w.Write(body)
 	})

@@ -146,7 +146,7 @@ func TestRecords(t *testing.T) {
 		go c.RoundTrip(get)
 		wantRecords(t, "HEADERS take their WINDOW_UPDATE along", conn.take(), "HEADERS 1+WINDOW_UPDATE 1+PRIORITY_UPDATE 0")
 
-		time.Sleep(10*time.Second + 1)
+		time.Sleep(10*time.Second + 1) // of the bubble's time: the silence after which a PING goes along
 		calls := conn.calls
 		go c.RoundTrip(unitRequest(ctx, "POST", strings.NewReader("small")))
 		wantRecords(t, "DATA is alone, and so is PING", conn.take(), "HEADERS 3+WINDOW_UPDATE 3", "PING 0", "DATA 3")
