@@ -33,6 +33,7 @@ var codeNames = [...]string{
 	"CONNECT_ERROR", "ENHANCE_YOUR_CALM", "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
 }
 
+// String implements fmt.Stringer.
 func (c ErrCode) String() string {
 	if int(c) < len(codeNames) {
 		return codeNames[c]
@@ -43,7 +44,10 @@ func (c ErrCode) String() string {
 // closedError is the type of ErrConnClosed, so that it matches net.ErrClosed.
 type closedError struct{}
 
+// Error implements error.
 func (closedError) Error() string { return "http2: connection closed" }
+
+// Unwrap returns the cause.
 func (closedError) Unwrap() error { return net.ErrClosed }
 
 // Errors that name a state.
@@ -68,6 +72,7 @@ type StreamError struct {
 	unsent   bool
 }
 
+// Error implements error.
 func (e *StreamError) Error() string {
 	if e.Remote {
 		return fmt.Sprintf("http2: stream %d reset by server: %v", e.StreamID, e.Code)
@@ -78,6 +83,7 @@ func (e *StreamError) Error() string {
 	return fmt.Sprintf("http2: stream %d: %v", e.StreamID, e.Code)
 }
 
+// Unwrap returns the cause.
 func (e *StreamError) Unwrap() error { return e.Err }
 
 // Unsent reports whether the server cannot have acted on the request.
@@ -90,6 +96,7 @@ type ConnError struct {
 	Err  error
 }
 
+// Error implements error.
 func (e *ConnError) Error() string {
 	if e.Code == CodeNo {
 		return fmt.Sprintf("http2: connection lost: %v", e.Err)
@@ -97,6 +104,7 @@ func (e *ConnError) Error() string {
 	return fmt.Sprintf("http2: connection error: %v: %v", e.Code, e.Err)
 }
 
+// Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
 
 // A GoAwayError is a GOAWAY frame of the server. Streams above LastStreamID
@@ -107,6 +115,7 @@ type GoAwayError struct {
 	DebugData    string // at most Limits.UnreadDebugData bytes
 }
 
+// Error implements error.
 func (e *GoAwayError) Error() string {
 	return fmt.Sprintf("http2: server sent GOAWAY %v, last stream %d, debug data %q", e.Code, e.LastStreamID, e.DebugData)
 }
@@ -120,6 +129,7 @@ type RequestError struct {
 	unsent   bool
 }
 
+// Error implements error.
 func (e *RequestError) Error() string {
 	if e.StreamID == 0 {
 		return fmt.Sprintf("http2: request not sent: %v", e.Err)
@@ -127,6 +137,7 @@ func (e *RequestError) Error() string {
 	return fmt.Sprintf("http2: request on stream %d: %v", e.StreamID, e.Err)
 }
 
+// Unwrap returns the cause.
 func (e *RequestError) Unwrap() error { return e.Err }
 
 // Unsent reports whether the server cannot have acted on the request.
@@ -166,6 +177,7 @@ type LimitError struct {
 	Max   int
 }
 
+// Error implements error.
 func (e *LimitError) Error() string { return fmt.Sprintf("more than %d allowed by %s", e.Max, e.Limit) }
 
 // What ends a connection that does not answer.

@@ -16,6 +16,7 @@ var ErrClosed error = closedError{}
 
 type closedError struct{}
 
+// Error implements error.
 func (closedError) Error() string        { return "transport closed" }
 func (closedError) Is(target error) bool { return target == net.ErrClosed }
 func (closedError) Timeout() bool        { return false }
@@ -34,10 +35,12 @@ type RequestError struct {
 	notSent bool
 }
 
+// Error implements error.
 func (e *RequestError) Error() string {
 	return "impersonate: " + e.Op + " " + e.URL + ": " + e.Err.Error()
 }
 
+// Unwrap returns the cause.
 func (e *RequestError) Unwrap() error { return e.Err }
 
 // Is reports whether target is ErrNotSent and the request was not sent.
@@ -66,6 +69,7 @@ type TimeoutError struct {
 	After time.Duration
 }
 
+// Error implements error.
 func (e *TimeoutError) Error() string {
 	return e.Phase + " timed out after " + e.After.String()
 }
@@ -86,6 +90,7 @@ type InvalidRequestError struct {
 	Reason string
 }
 
+// Error implements error.
 func (e *InvalidRequestError) Error() string { return "invalid " + e.Part + ": " + e.Reason }
 
 // An OptionError is a field of Options that does not make sense.
@@ -94,7 +99,10 @@ type OptionError struct {
 	Err   error
 }
 
+// Error implements error.
 func (e *OptionError) Error() string { return "impersonate: option " + e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *OptionError) Unwrap() error { return e.Err }
 
 // optionError blames field for err, unless err names a field itself.
@@ -113,6 +121,7 @@ type ProxyError struct {
 	Err    error
 }
 
+// Error implements error.
 func (e *ProxyError) Error() string {
 	s := "proxy " + e.Proxy + ": "
 	if e.Status != 0 {
@@ -121,6 +130,7 @@ func (e *ProxyError) Error() string {
 	return s + e.Err.Error()
 }
 
+// Unwrap returns the cause.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
 // ErrProxyAuth is wrapped by the ProxyError of a proxy that does not accept
@@ -136,6 +146,7 @@ type CloseError struct {
 	Floor   error // what closing connections returned, joined; or nil
 }
 
+// Error implements error.
 func (e *CloseError) Error() string {
 	s := fmt.Sprintf("impersonate: closed with %d requests aborted", e.Aborted)
 	if e.Stuck > 0 {

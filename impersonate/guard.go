@@ -15,6 +15,7 @@ type AddressError struct {
 	Reason string // what the address is: "loopback", "private", ...
 }
 
+// Error implements error.
 func (e *AddressError) Error() string {
 	if e.Addr == "" || e.Addr == e.Host {
 		return "address " + e.Host + " refused: " + e.Reason

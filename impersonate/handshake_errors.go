@@ -17,10 +17,12 @@ type HandshakeError struct {
 	Err   error
 }
 
+// Error implements error.
 func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("TLS handshake with %s (%s) failed at %s: %v", e.Host, e.Addr, e.Phase, e.Err)
 }
 
+// Unwrap returns the cause.
 func (e *HandshakeError) Unwrap() error { return e.Err }
 
 // Unsent reports that the server cannot have seen a request.
@@ -32,6 +34,7 @@ type NotTLSError struct {
 	Prefix []byte // the first bytes of the answer
 }
 
+// Error implements error.
 func (e *NotTLSError) Error() string { return "server speaks no TLS: it answered with " + e.What }
 
 // newNotTLSError names what the first bytes of an answer are.
@@ -58,6 +61,7 @@ func newNotTLSError(prefix []byte) *NotTLSError {
 // A PinError is a verified chain that holds none of the pinned keys.
 type PinError struct{ Host string }
 
+// Error implements error.
 func (e *PinError) Error() string {
 	return "certificate chain of " + e.Host + " holds none of the pinned public keys"
 }
@@ -68,6 +72,7 @@ type CertificateSizeError struct {
 	Got, Limit int
 }
 
+// Error implements error.
 func (e *CertificateSizeError) Error() string {
 	return fmt.Sprintf("certificate message too large: %s %d, limit %d", e.What, e.Got, e.Limit)
 }
@@ -111,6 +116,7 @@ type AlertError struct {
 	Reason string // why we sent it
 }
 
+// Error implements error.
 func (e *AlertError) Error() string {
 	name := alertNames[e.Code]
 	if name == "" {

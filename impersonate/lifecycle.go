@@ -22,6 +22,7 @@ const (
 	Closed               // terminal: no socket and no goroutine is left
 )
 
+// String implements fmt.Stringer.
 func (s State) String() string {
 	switch s {
 	case Open:

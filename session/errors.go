@@ -19,6 +19,7 @@ var ErrSessionClosed error = sessionClosed{}
 
 type sessionClosed struct{}
 
+// Error implements error.
 func (sessionClosed) Error() string        { return "session closed" }
 func (sessionClosed) Is(target error) bool { return target == net.ErrClosed }
 func (sessionClosed) Timeout() bool        { return false }
@@ -53,6 +54,7 @@ const (
 	NotSent                       // no byte of it reached the wire, or the server proved that it did not act on it
 )
 
+// String implements fmt.Stringer.
 func (o Outcome) String() string {
 	if o == NotSent {
 		return "not sent"
@@ -76,6 +78,7 @@ type RequestError struct {
 	Err     error
 }
 
+// Error implements error.
 func (e *RequestError) Error() string {
 	if e.URL == "" {
 		return "session: " + reason(e.Err)
@@ -120,6 +123,7 @@ type TimeoutError struct {
 	After  time.Duration
 }
 
+// Error implements error.
 func (e *TimeoutError) Error() string { return e.Option + " of " + e.After.String() + " passed" }
 
 // Timeout is true.
@@ -139,6 +143,7 @@ type CORSError struct {
 	Reason string
 }
 
+// Error implements error.
 func (e *CORSError) Error() string { return "CORS: " + e.URL + ": " + e.Reason }
 
 // An OptionError is a field of Options that does not make sense.
@@ -147,6 +152,7 @@ type OptionError struct {
 	Reason string
 }
 
+// Error implements error.
 func (e *OptionError) Error() string { return "session: option " + e.Field + ": " + e.Reason }
 
 // optionError is the floor's error about an option as ours: but for
@@ -171,6 +177,7 @@ type CloseError struct {
 	Floor   error // what else went wrong while connections were closed, or nil
 }
 
+// Error implements error.
 func (e *CloseError) Error() string {
 	s := fmt.Sprintf("session: closed with %d requests aborted", e.Aborted)
 	if e.Stuck > 0 {

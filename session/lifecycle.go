@@ -23,6 +23,7 @@ const (
 	Closed               // terminal: no socket and no goroutine of the Session is left
 )
 
+// String implements fmt.Stringer.
 func (s State) String() string {
 	switch s {
 	case Open:

@@ -9,6 +9,7 @@ import (
 
 type closedError struct{}
 
+// Error implements error.
 func (closedError) Error() string        { return "connpool: pool closed" }
 func (closedError) Is(target error) bool { return target == net.ErrClosed }
 func (closedError) Unsent() bool         { return true }
@@ -25,6 +26,7 @@ type CloseError struct {
 	Errs    []error // what closing connections returned
 }
 
+// Error implements error.
 func (e *CloseError) Error() string {
 	msg := fmt.Sprintf("connpool: closed with %d requests aborted", e.Aborted)
 	if e.Stuck > 0 {

@@ -18,6 +18,7 @@ const (
 	Closed               // terminal: nothing of the pool is left
 )
 
+// String implements fmt.Stringer.
 func (s State) String() string {
 	switch s {
 	case Open:

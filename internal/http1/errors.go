@@ -40,7 +40,10 @@ type RequestError struct {
 	unsent bool
 }
 
+// Error implements error.
 func (e *RequestError) Error() string { return "http1: " + e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *RequestError) Unwrap() error { return e.Err }
 
 // Unsent reports whether the server cannot have acted on the request: the
@@ -65,6 +68,7 @@ type FieldError struct {
 	Why  string
 }
 
+// Error implements error.
 func (e *FieldError) Error() string { return "http1: invalid " + e.Part + ": " + e.Why }
 
 // Unsent is true: the request was refused before a byte was written.
@@ -76,6 +80,7 @@ type ProtocolError struct {
 	Limit  int // the limit that was passed, 0 if it is none
 }
 
+// Error implements error.
 func (e *ProtocolError) Error() string {
 	if e.Limit > 0 {
 		return fmt.Sprintf("%s (limit %d)", e.Reason, e.Limit)

@@ -22,6 +22,7 @@ type NotHTTPError struct {
 	Prefix []byte // the first bytes received, at most 64
 }
 
+// Error implements error.
 func (e *NotHTTPError) Error() string {
 	return fmt.Sprintf("server does not speak HTTP/1: it sent %s: %q", e.guess(), e.Prefix)
 }

@@ -20,7 +20,10 @@ const uploadSize = 16 << 10
 // that was announced.
 type BodyError struct{ Err error }
 
+// Error implements error.
 func (e *BodyError) Error() string { return "request body: " + e.Err.Error() }
+
+// Unwrap returns the cause.
 func (e *BodyError) Unwrap() error { return e.Err }
 
 // errNoBody ends an upload that the server's answer made needless.

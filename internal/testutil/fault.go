@@ -71,6 +71,7 @@ func (f *Fault) strikes(dir Direction, typ uint8) bool {
 	return f.Kind != NoFault && f.Dir == dir && (f.Type == 0 || f.Type == typ+1)
 }
 
+// String implements fmt.Stringer.
 func (f Fault) String() string {
 	return fmt.Sprintf("fault %d, direction %d, unit %d of type %d at byte %d, code %d", f.Kind, f.Dir, f.Unit, int(f.Type)-1, f.Offset, f.Code)
 }
