@@ -106,15 +106,17 @@ func TestWriteRecords(t *testing.T) {
 func TestShortRecords(t *testing.T) {
 	ca := newTestCA(t)
 	s := newTestServer(t, &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{0xc02b}})
-	c, below := counted(t, newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool}), s)
-	hs := &clientHandshake{version: version12}
+	client := newTestClient(t, "firefox-153", tlsOptions{RootCAs: ca.pool})
+	c, below := counted(t, client, s)
+	hs := &clientHandshake{t: client, version: version12, maxRecord: maxPlaintext}
 	for _, malformed := range [][]byte{nil, {1}, {0, 63}, {1, 0, 0}} {
 		if err := hs.limitRecords(malformed); err == nil {
 			t.Errorf("limit %x is taken", malformed)
 		}
 	}
-	if err := hs.limitRecords([]byte{0, 100}); err != nil {
-		t.Fatal(err)
+	hello := &serverHello{random: make([]byte, 32), extensions: []extension{{extRecordSizeLimit, []byte{0, 100}}}}
+	if err := hs.handleServerHello12(hello); err != nil || hs.maxRecord != 100 {
+		t.Fatalf("limit %d, %v", hs.maxRecord, err)
 	}
 	c.records = shortRecords{c.records.(*utls.UConn), hs.maxRecord}
 	below.writes = nil
