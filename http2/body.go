@@ -250,6 +250,17 @@ func (b *responseBody) lend(p []byte) (free int) {
 	return free
 }
 
+// room is how much the caller who reads the connection could still have put
+// straight into his buffer.
+func (b *responseBody) room() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != bodyOpen || b.buffered > 0 {
+		return 0
+	}
+	return len(b.direct)
+}
+
 // take copies out what there is. It returns neither bytes nor an error if
 // there is nothing yet.
 func (b *responseBody) take(p []byte) (n int, err error) {

@@ -11,8 +11,9 @@ import (
 
 // A ClientConn is one HTTP/2 connection. It is safe for concurrent use.
 type ClientConn struct {
-	conn net.Conn
-	cfg  Config // constant after NewClientConn
+	conn  net.Conn
+	ahead interface{ ReadAhead([]byte) int } // conn, if it can; else nil
+	cfg   Config                             // constant after NewClientConn
 
 	reader reader // owned by whoever's turn it is to read
 
@@ -73,6 +74,7 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 		c.cfg = *cfg
 		c.cfg.Settings = slices.Clone(cfg.Settings)
 	}
+	c.ahead, _ = conn.(interface{ ReadAhead([]byte) int })
 	c.nextID = max(c.cfg.FirstStreamID, 1)
 	c.slots.limit = c.maxStreams(unknownStreamLimit)
 	now := time.Now()

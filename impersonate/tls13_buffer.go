@@ -50,6 +50,12 @@ func (b *recordBuffer) next(src io.Reader) ([]byte, error) {
 	}
 }
 
+// isWhole reports whether next needs no more bytes.
+func (b *recordBuffer) isWhole() bool {
+	unread := b.buf[b.r:b.w]
+	return len(unread) >= recordHeader && len(unread)-recordHeader >= int(unread[3])<<8|int(unread[4])
+}
+
 // makeRoom chooses the buffer: it will hold a record of need bytes.
 func (b *recordBuffer) makeRoom(need int) {
 	unread := b.buf[b.r:b.w]

@@ -64,20 +64,47 @@ func (r *records13) Read(b []byte) (int, error) {
 		if isMidway(len(b)) {
 			r.records.much = true
 		}
-		if err := r.readRecord(); err != nil {
-			var alert *AlertError
-			if errors.As(err, &alert) && !alert.Remote {
-				r.write(recordAlert, []byte{2, alert.Code})
-			}
-			if isTimeout(err) {
-				return 0, err // with a later deadline it goes on where it stopped
-			}
-			r.readErr = err
+		if err := r.nextRecord(); err != nil {
+			return 0, err
 		}
 	}
+	return r.take(b), nil
+}
+
+// readAhead is Read for what has come already: it does not wait for the
+// server, and returns 0 where Read would. Errors are left to Read.
+func (r *records13) readAhead(b []byte) int {
+	for len(r.data) == 0 {
+		if r.readErr != nil || !r.records.isWhole() || r.nextRecord() != nil {
+			return 0
+		}
+	}
+	return r.take(b)
+}
+
+// take copies out what is decrypted.
+func (r *records13) take(b []byte) int {
 	n := copy(b, r.data)
 	r.data = r.data[n:]
-	return n, nil
+	return n
+}
+
+// nextRecord takes one record in. It returns only the error of a deadline,
+// after which it goes on where it stopped; any other is kept.
+func (r *records13) nextRecord() error {
+	err := r.readRecord()
+	if err == nil {
+		return nil
+	}
+	var alert *AlertError
+	if errors.As(err, &alert) && !alert.Remote {
+		r.write(recordAlert, []byte{2, alert.Code})
+	}
+	if isTimeout(err) {
+		return err
+	}
+	r.readErr = err
+	return nil
 }
 
 // isTimeout reports whether a deadline has passed.

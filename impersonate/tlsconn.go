@@ -169,6 +169,16 @@ func (c *tlsConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadAhead is Read for what has come already: it returns 0 where Read would
+// wait for the server or fail.
+func (c *tlsConn) ReadAhead(b []byte) int {
+	r, ok := c.records.(*records13)
+	if !ok || c.closed.Load() {
+		return 0
+	}
+	return r.readAhead(b)
+}
+
 // Write writes b in records as large as they get, four to a write.
 func (c *tlsConn) Write(b []byte) (int, error) {
 	written := 0

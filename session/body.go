@@ -78,6 +78,35 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// copyBuffers are what WriteTo reads into: as much as comes at once.
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// WriteTo implements io.WriterTo for io.Copy: a long body is read in larger
+// pieces than by a buffer that io.Copy would bring.
+func (b *body) WriteTo(w io.Writer) (n int64, err error) {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	for {
+		got, err := b.Read(buf[:])
+		if got > 0 {
+			put, err := w.Write(buf[:got])
+			n += int64(max(put, 0))
+			if err == nil && put != got {
+				err = io.ErrShortWrite
+			}
+			if err != nil {
+				return n, err
+			}
+		}
+		switch {
+		case isEnd(err):
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+	}
+}
+
 // endLocked ends the body with err, io.EOF being the good end.
 func (b *body) endLocked(err error) {
 	out := opFailed
