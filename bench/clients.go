@@ -30,6 +30,7 @@ type client interface {
 
 var clients = map[string]func() (client, error){
 	"floor":      newFloor,
+	"floor+api":  newFloorAPI,
 	"guise":      newGuise,
 	"net/http":   newNetHTTP,
 	"x/net":      newXNet,

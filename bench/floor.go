@@ -23,7 +23,8 @@ type floor struct {
 	buf  []byte
 	free []chan error
 
-	cfg *tls.Config // nil = HTTP/2 and nothing else
+	cfg   *tls.Config                                // nil = HTTP/2 and nothing else
+	frame func(typ, flags byte, id uint32, p []byte) // sees HEADERS and DATA, for floor+api; or nil
 }
 
 func newFloor() (client, error) {
@@ -53,22 +54,33 @@ func (f *floor) dialLocked(host string) error {
 }
 
 func (f *floor) get(raw string) error {
+	_, err := f.send(raw, "", "")
+	return err
+}
+
+// send sends a request and waits for its end. host and path are raw's, if the
+// caller has them.
+func (f *floor) send(raw, host, path string) (uint32, error) {
 	f.mu.Lock()
 	head, ok := f.head[raw]
 	if !ok {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return err
+		if host == "" {
+			u, err := url.Parse(raw)
+			if err != nil {
+				f.mu.Unlock()
+				return 0, err
+			}
+			host, path = u.Host, u.Path
 		}
 		if f.conn == nil {
-			if err := f.dialLocked(u.Host); err != nil {
+			if err := f.dialLocked(host); err != nil {
 				f.mu.Unlock()
-				return err
+				return 0, err
 			}
 		}
 		head = []byte{0x82, 0x87} // :method GET, :scheme https
-		head = hpack.AppendHuffmanString(append(head, 0x04, 0x80|byte(hpack.HuffmanEncodeLength(u.Path))), u.Path)
-		head = hpack.AppendHuffmanString(append(head, 0x01, 0x80|byte(hpack.HuffmanEncodeLength(u.Host))), u.Host)
+		head = hpack.AppendHuffmanString(append(head, 0x04, 0x80|byte(hpack.HuffmanEncodeLength(path))), path)
+		head = hpack.AppendHuffmanString(append(head, 0x01, 0x80|byte(hpack.HuffmanEncodeLength(host))), host)
 		f.head[raw] = head
 	}
 	id := f.next
@@ -86,13 +98,13 @@ func (f *floor) get(raw string) error {
 	_, err := f.conn.Write(f.buf)
 	f.mu.Unlock()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	err = <-ch
 	f.mu.Lock()
 	f.free = append(f.free, ch)
 	f.mu.Unlock()
-	return err
+	return id, err
 }
 
 // floorBuffers lends read buffers to connections that expect something.
@@ -143,6 +155,9 @@ func (f *floor) read() {
 				f.mu.Unlock()
 			case typ == 3 || typ == 7:
 				f.finish(id, fmt.Errorf("frame type %d", typ))
+			}
+			if typ <= 1 && f.frame != nil {
+				f.frame(typ, flags, id, buf[off+9:off+9+l])
 			}
 			if typ <= 1 && flags&1 != 0 {
 				f.finish(id, nil)
