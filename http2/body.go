@@ -101,6 +101,10 @@ func (b *responseBody) fill(src *readBuffer, size int) (left int, err error) {
 func (b *responseBody) reserve(n int) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.reserveLocked(n)
+}
+
+func (b *responseBody) reserveLocked(n int) []byte {
 	if b.state != bodyOpen {
 		return nil
 	}
@@ -132,6 +136,10 @@ func (b *responseBody) roomFor(n int) int {
 func (b *responseBody) commit(n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.commitLocked(n)
+}
+
+func (b *responseBody) commitLocked(n int) bool {
 	if b.directly {
 		b.direct = b.direct[n:]
 		return true
@@ -152,6 +160,26 @@ func (b *responseBody) commit(n int) bool {
 	}
 	k.w += n
 	b.buffered += n
+	return true
+}
+
+// put is fill for bytes that are there already, and finish with io.EOF if they
+// are the last. It reports false if the body was dropped.
+func (b *responseBody) put(p []byte, last bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != bodyOpen {
+		return false
+	}
+	for len(p) > 0 {
+		room := b.reserveLocked(len(p))
+		n := copy(room, p)
+		b.commitLocked(n)
+		p = p[n:]
+	}
+	if last {
+		b.state, b.err = bodyEnded, io.EOF
+	}
 	return true
 }
 
@@ -232,12 +260,12 @@ func (b *responseBody) readUntil(late *atomic.Bool, p []byte) (int, error) {
 // what comes goes straight into p, and the number of bytes is returned.
 func (b *responseBody) await(p []byte) int {
 	s := b.s
-	if !s.c.takeTurn(s) {
-		s.waitNews(nil, nil)
+	if !s.c.takeTurn(s, true) {
+		s.waitNews(nil, nil, nil)
 		return 0
 	}
 	b.lend(p)
-	s.c.readFor(s, func() { p = p[:len(p)-b.lend(nil)] })
+	s.c.readFor(s, nil, func() { p = p[:len(p)-b.lend(nil)] })
 	return len(p)
 }
 
@@ -338,10 +366,19 @@ func (s *stream) closeBody() {
 	c.flushAside()
 }
 
-// giveBack counts n bytes as consumed by the reader of s's body.
+// giveBack counts n bytes as consumed: by the caller who reads s's body, or, if
+// s is nil, by nobody.
 func (c *ClientConn) giveBack(s *stream, n int) {
+	p := &c.cfg.Receive
+	due := !p.ConnOnReceipt && c.recv.add(int64(n), p)
+	if s != nil {
+		due = s.recv.add(int64(n), p) || due
+	}
+	if !due {
+		return
+	}
 	c.mu.Lock()
-	c.consumedLocked(s, int64(n))
+	c.settleLocked(s)
 	c.mu.Unlock()
 	if s != nil {
 		c.flushAside()

@@ -77,9 +77,9 @@ func NewClientConn(conn net.Conn, cfg *Config) (*ClientConn, error) {
 	c.ahead, _ = conn.(interface{ ReadAhead([]byte) int })
 	c.nextID = max(c.cfg.FirstStreamID, 1)
 	c.slots.limit = c.maxStreams(unknownStreamLimit)
-	now := time.Now()
+	now := clock()
 	c.recv.open(defaultWindow+int64(c.cfg.WindowUpdate), c.cfg.Receive.ConnStep, now)
-	c.lastRead.Store(clock())
+	c.lastRead.Store(now)
 	c.enc = newHeaderEncoder(c.cfg.HPACK)
 	c.out.written.L = &c.wmu
 	c.reader.init(c)

@@ -23,6 +23,9 @@ const bulkFrame = 4 << 10
 func (c *ClientConn) handleData(h frameHeader) error {
 	d, src := &c.reader.data, &c.reader.frames.src
 	if !d.begun {
+		if n := int(h.length); n > 0 && n <= src.buffered() && h.id != 0 && !h.has(flagPadded) {
+			return c.handleSmallData(h, src.take(n))
+		}
 		if err := c.beginData(h); err != nil {
 			return err
 		}
@@ -45,6 +48,43 @@ func (c *ClientConn) handleData(h frameHeader) error {
 	}
 	c.flushAside()
 	return fault
+}
+
+// handleSmallData is handleData for a frame that has come as a whole, all of it
+// payload: p. It is the way of most responses, and takes the lock once.
+func (c *ClientConn) handleSmallData(h frameHeader, p []byte) error {
+	c.reader.idleRun = 0
+	c.reader.frames.src.bulk = false
+	c.mu.Lock()
+	s, err := c.acceptDataLocked(h, len(p))
+	if s != nil {
+		err = s.putLocked(p, h.has(flagEndStream))
+	}
+	c.unlock()
+	if s != nil {
+		c.reader.wake(s)
+	}
+	c.flushAside()
+	return err
+}
+
+// putLocked puts payload into the body, and ends that if the server has.
+func (s *stream) putLocked(p []byte, end bool) error {
+	c, b := s.c, &s.body
+	if b.left > 0 {
+		b.left -= int64(len(p))
+	}
+	short := end && b.left > 0
+	if !b.put(p, end && !short) {
+		c.consumedLocked(nil, int64(len(p)))
+	}
+	switch {
+	case short:
+		return malformed(s.id, "body ends %d bytes early: %w", b.left, io.ErrUnexpectedEOF)
+	case end:
+		c.endRecvLocked(s)
+	}
+	return nil
 }
 
 // beginData looks at what stands before the payload and finds out who gets it.
@@ -93,6 +133,10 @@ func (c *ClientConn) beginData(h frameHeader) error {
 func (c *ClientConn) acceptData(h frameHeader, size int) (*stream, error) {
 	c.mu.Lock()
 	defer c.unlock()
+	return c.acceptDataLocked(h, size)
+}
+
+func (c *ClientConn) acceptDataLocked(h frameHeader, size int) (*stream, error) {
 	s, err := c.findFrameStreamLocked(h.id)
 	if isConnError(err) {
 		return nil, err
@@ -108,7 +152,7 @@ func (c *ClientConn) acceptData(h frameHeader, size int) (*stream, error) {
 		c.consumedLocked(nil, n)
 		return nil, err
 	}
-	s.recv.avail -= n
+	s.recv.avail.Add(-n)
 	c.consumedLocked(s, n-int64(size)) // padding is read by nobody
 	if c.cfg.Receive.LowWater != 0 && size > 0 {
 		c.giveBackLocked(&s.recv, s.id, 0)
@@ -122,7 +166,7 @@ func (s *stream) checkDataLocked(n int64, size int) error {
 	switch {
 	case !s.state.canRecv():
 		return &StreamError{StreamID: s.id, Code: CodeStreamClosed}
-	case n > s.recv.avail:
+	case n > s.recv.avail.Load():
 		return &StreamError{StreamID: s.id, Code: CodeFlowControl}
 	case !s.respReady:
 		return malformed(s.id, "DATA before the response's HEADERS")

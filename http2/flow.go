@@ -1,52 +1,62 @@
 package http2
 
-import "time"
+import "sync/atomic"
 
 // recvWindow is a window that we have granted. What is consumed collects in
-// unacked until the policy gives it back in one update. Guarded by ClientConn.mu.
+// unacked until the policy gives it back in one update. Whoever consumes adds
+// to it under no lock, and takes one if an update is due: so most reads of a
+// body are no concern of the connection's.
 type recvWindow struct {
-	avail   int64 // the server may still send so much
-	unacked int64 // consumed, not given back yet
-	step    int64 // unacked from which on it is given back
-	last    time.Time
+	avail   atomic.Int64 // the server may still send so much; written under ClientConn.mu
+	unacked atomic.Int64 // consumed, not given back yet; taken off under ClientConn.mu
+	last    atomic.Int64 // clock of the last update, or of the opening, for MaxDelay
+	step    int64        // unacked from which on it is given back; constant after open
 }
 
 // open sets the initial size. step 0 means more than half of it, as Chromium;
 // testdata/captures/chromium-156-cadence.json: 3145729 or more of 6291456.
-func (w *recvWindow) open(size int64, step uint32, now time.Time) {
-	w.avail, w.last = size, now
+func (w *recvWindow) open(size int64, step uint32, now int64) {
+	w.avail.Store(size)
+	w.last.Store(now)
 	if w.step = int64(step); step == 0 {
 		w.step = size/2 + 1
 	}
 }
 
-// consume counts n bytes as consumed and returns the update to send, or 0.
+// add counts n bytes as consumed, and reports whether an update is due.
+func (w *recvWindow) add(n int64, p *ReceivePolicy) bool {
+	unacked := w.unacked.Add(n)
+	switch {
+	case unacked == 0:
+		return false
+	case unacked >= w.step || p.LowWater != 0 && w.avail.Load() <= int64(p.LowWater):
+		return true
+	}
+	return p.MaxDelay != 0 && clock()-w.last.Load() >= int64(p.MaxDelay)
+}
+
+// consume counts n bytes as consumed and returns the update to send, or 0. The
+// caller holds ClientConn.mu.
 func (w *recvWindow) consume(n int64, p *ReceivePolicy) uint32 {
-	w.unacked += n
-	if w.unacked == 0 {
+	if !w.add(n, p) {
 		return 0
 	}
-	if w.unacked < w.step && (p.LowWater == 0 || w.avail > int64(p.LowWater)) {
-		if p.MaxDelay == 0 || time.Since(w.last) < p.MaxDelay {
-			return 0
-		}
-	}
 	if p.MaxDelay != 0 {
-		w.last = time.Now()
+		w.last.Store(clock())
 	}
-	inc := min(w.unacked, maxWindow)
-	w.unacked -= inc
-	w.avail += inc
+	inc := min(w.unacked.Load(), maxWindow)
+	w.unacked.Add(-inc)
+	w.avail.Add(inc)
 	return uint32(inc)
 }
 
 // receivedLocked takes a DATA frame's length off the connection's window: that
 // of a stream that is gone counts all the same.
 func (c *ClientConn) receivedLocked(n int64) error {
-	if n > c.recv.avail {
-		return connErrorf(CodeFlowControl, "DATA of %d bytes in a connection window of %d", n, c.recv.avail)
+	if avail := c.recv.avail.Load(); n > avail {
+		return connErrorf(CodeFlowControl, "DATA of %d bytes in a connection window of %d", n, avail)
 	}
-	c.recv.avail -= n
+	c.recv.avail.Add(-n)
 	if c.cfg.Receive.ConnOnReceipt {
 		c.giveBackLocked(&c.recv, 0, n)
 	}
@@ -64,6 +74,16 @@ func (c *ClientConn) consumedLocked(s *stream, n int64) {
 	}
 	if !c.cfg.Receive.ConnOnReceipt {
 		c.giveBackLocked(&c.recv, 0, n)
+	}
+}
+
+// settleLocked puts out the updates that are due for what was consumed.
+func (c *ClientConn) settleLocked(s *stream) {
+	if s != nil && s.state.canRecv() {
+		c.giveBackLocked(&s.recv, s.id, 0)
+	}
+	if !c.cfg.Receive.ConnOnReceipt {
+		c.giveBackLocked(&c.recv, 0, 0)
 	}
 }
 

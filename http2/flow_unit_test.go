@@ -13,7 +13,7 @@ func TestReceiveWindowLikeChrome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &ReceivePolicy{MaxDelay: 5 * time.Second}
 		var w recvWindow
-		w.open(6291456, 0, time.Now())
+		w.open(6291456, 0, clock())
 		if inc := w.consume(3145728, p); inc != 0 {
 			t.Errorf("half of the window gives %d back", inc)
 		}
@@ -40,10 +40,10 @@ func TestReceiveWindowLikeChrome(t *testing.T) {
 func TestReceiveWindowLikeFirefox(t *testing.T) {
 	p := &ReceivePolicy{StreamStep: 4 << 20, ConnStep: 4 << 20, LowWater: 96 << 10, ConnOnReceipt: true}
 	var conn recvWindow
-	conn.open(12582912, p.ConnStep, time.Time{})
+	conn.open(12582912, p.ConnStep, 0)
 	var updates []uint32
 	receive := func(n int64) {
-		conn.avail -= n
+		conn.avail.Add(-n)
 		if inc := conn.consume(n, p); inc != 0 {
 			updates = append(updates, inc)
 		}
@@ -57,12 +57,12 @@ func TestReceiveWindowLikeFirefox(t *testing.T) {
 	}
 
 	var stream recvWindow
-	stream.open(12582912, p.StreamStep, time.Time{})
-	stream.avail -= 12582912 - 98304 - 1
+	stream.open(12582912, p.StreamStep, 0)
+	stream.avail.Add(-(12582912 - 98304 - 1))
 	if inc := stream.consume(802816, p); inc != 0 {
 		t.Errorf("%d given back above the mark", inc)
 	}
-	stream.avail--
+	stream.avail.Add(-1)
 	if inc := stream.consume(0, p); inc != 802816 {
 		t.Errorf("%d given back at the mark, want what was read", inc)
 	}
@@ -71,13 +71,13 @@ func TestReceiveWindowLikeFirefox(t *testing.T) {
 func TestReceiveWindowIsConserved(t *testing.T) {
 	for _, p := range []ReceivePolicy{{}, {StreamStep: 1}, {StreamStep: 1000, LowWater: 500}} {
 		var w recvWindow
-		w.open(10000, p.StreamStep, time.Time{})
+		w.open(10000, p.StreamStep, 0)
 		for i := range int64(5000) {
-			n := min(i%777, w.avail)
-			w.avail -= n
+			n := min(i%777, w.avail.Load())
+			w.avail.Add(-n)
 			w.consume(n, &p)
-			if w.avail+w.unacked != 10000 {
-				t.Fatalf("policy %+v: %d and %d are not 10000", p, w.avail, w.unacked)
+			if w.avail.Load()+w.unacked.Load() != 10000 {
+				t.Fatalf("policy %+v: %d and %d are not 10000", p, w.avail.Load(), w.unacked.Load())
 			}
 		}
 	}

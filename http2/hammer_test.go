@@ -82,9 +82,9 @@ func TestHammer(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.mu.Lock()
-	recv := conn.recv
+	sum := conn.recv.avail.Load() + conn.recv.unacked.Load()
 	conn.mu.Unlock()
-	if got, want := recv.avail+recv.unacked, int64(15663105+65535); got != want {
+	if got, want := sum, int64(15663105+65535); got != want {
 		t.Errorf("connection window %d, want %d", got, want)
 	}
 }

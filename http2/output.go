@@ -3,6 +3,7 @@ package http2
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 )
 
 // frame types (RFC 9113, section 6; RFC 9218, section 7.1).
@@ -38,8 +39,9 @@ const (
 // frames share TLS records exactly as in the browser. It is guarded by
 // ClientConn.wmu.
 type output struct {
-	batch   *batch // nil if nothing waits, so that an idle connection holds no buffer
-	control int    // answers to the server that wait in batch
+	batch   *batch      // nil if nothing waits, so that an idle connection holds no buffer
+	waits   atomic.Bool // batch is not nil: for who has put nothing in and asks without the lock
+	control int         // answers to the server that wait in batch
 
 	writing bool // someone is in Write with an earlier batch and will come back
 	closed  bool // no more frames; the socket is closed behind the last byte
@@ -90,8 +92,17 @@ func (o *output) begin() []byte {
 	}
 	if o.batch == nil {
 		o.batch = batchPool.Get().(*batch)
+		o.waits.Store(true)
 	}
 	return o.batch.buf
+}
+
+// takeBatch takes out what waits.
+func (o *output) takeBatch() *batch {
+	b := o.batch
+	o.batch, o.control = nil, 0
+	o.waits.Store(false)
+	return b
 }
 
 func (o *output) end(buf []byte) {
@@ -107,10 +118,9 @@ func (o *output) isFull() bool { return o.batch != nil && len(o.batch.buf) >= fu
 
 // dropWaiting throws away what waits.
 func (o *output) dropWaiting() {
-	if o.batch != nil {
-		o.appended -= uint64(len(o.batch.buf))
-		o.batch.free()
-		o.batch = nil
+	if b := o.takeBatch(); b != nil {
+		o.appended -= uint64(len(b.buf))
+		b.free()
 	}
 }
 

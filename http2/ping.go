@@ -37,9 +37,9 @@ func (c *ClientConn) silence() time.Duration { return time.Duration(clock() - c.
 // startPingLocked reports whether a PING goes out right behind the HEADERS that
 // are about to be sent, as Chromium's MaybeSendPrefacePing;
 // testdata/captures/chromium-156-cadence.json, stream 13.
-func (c *ClientConn) startPingLocked() (payload [8]byte, ok bool) {
+func (c *ClientConn) startPingLocked(now int64) (payload [8]byte, ok bool) {
 	after := c.cfg.Ping.AfterSilence
-	if after <= 0 || c.ping.waiting || c.silence() <= after {
+	if after <= 0 || c.ping.waiting || time.Duration(now-c.lastRead.Load()) <= after {
 		return payload, false
 	}
 	return c.nextPingLocked(), true

@@ -58,6 +58,13 @@ func (b *readBuffer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// take is n bytes of what is buffered, good until the next call.
+func (b *readBuffer) take(n int) []byte {
+	p := b.buf[b.r : b.r+n]
+	b.r += n
+	return p
+}
+
 // ReadByte implements io.ByteReader.
 func (b *readBuffer) ReadByte() (byte, error) {
 	if err := b.need(1); err != nil {

@@ -48,20 +48,17 @@ func (r *reader) wakeAll() {
 // quiet and the next caller may as well do it.
 func (c *ClientConn) readLoop() {
 	defer c.leave()
-	for {
-		err := c.readFrame()
-		switch {
-		case err == nil:
-			continue
-		case errors.Is(err, errYield):
-			c.passTurn()
-			return
-		case c.passOver(err):
-			continue
-		}
-		c.enterEnding()
+	err := c.readFrames()
+	c.mu.Lock()
+	yields := errors.Is(err, errYield)
+	if yields {
+		c.passTurnLocked()
+	} else {
+		c.turns.turn = turnEnding
+	}
+	c.mu.Unlock()
+	if !yields {
 		c.endReading(err)
-		return
 	}
 }
 

@@ -53,12 +53,15 @@ type turns struct {
 	kicked bool       // the deadline is past, and nobody has taken that back
 }
 
-// takeTurn makes s's caller the one who reads, if it is nobody's turn. From
-// then on the context is watched, as he does not.
-func (c *ClientConn) takeTurn(s *stream) bool {
+// takeTurn makes s's caller the one who reads, if it is nobody's turn and he
+// may. From then on the context is watched, as he does not. Else he is counted
+// among those who wait for what somebody else reads: waitNews is next.
+func (c *ClientConn) takeTurn(s *stream, may bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.turns.turn != turnFree || c.turns.fixed || c.needsLoopLocked() {
+	if !may || c.turns.turn != turnFree || c.turns.fixed || c.needsLoopLocked() {
+		c.turns.waiting++
+		c.startLoopLocked()
 		return false
 	}
 	c.turns.turn = turnCaller
@@ -70,20 +73,21 @@ func (c *ClientConn) takeTurn(s *stream) bool {
 
 // waitNews waits until somebody else has read news for s. It returns, too, when
 // done is closed, and when held fires, which it reports.
-func (s *stream) waitNews(held <-chan time.Time, done <-chan struct{}) (timeout bool) {
+func (s *stream) waitNews(held <-chan time.Time, done <-chan struct{}, n *news) (timeout bool) {
+	if held == nil && done == nil {
+		<-s.wake
+	} else {
+		select {
+		case <-s.wake:
+		case <-held:
+			timeout = true
+		case <-done:
+		}
+	}
 	c := s.c
 	c.mu.Lock()
-	c.turns.waiting++
-	c.startLoopLocked()
-	c.mu.Unlock()
-	select {
-	case <-s.wake:
-	case <-held:
-		timeout = true
-	case <-done:
-	}
-	c.mu.Lock()
 	c.turns.waiting--
+	s.noteLocked(n)
 	c.mu.Unlock()
 	return timeout
 }
@@ -110,35 +114,38 @@ func (c *ClientConn) startLoopLocked() {
 	go c.readLoop()
 }
 
-// readFor reads frames in s's name, until that has news, and calls done before
-// somebody else can read.
-func (c *ClientConn) readFor(s *stream, done func()) {
+// readFor reads frames in s's name, until that has news, and calls done, unless
+// it is nil, before somebody else can read.
+func (c *ClientConn) readFor(s *stream, n *news, done func()) {
 	c.reader.caller = s
-	for {
-		err := c.readFrame()
-		switch {
-		case err == nil:
-			continue
-		case err == errYield: //nolint:errorlint // our own, and a request's way is short
-			c.reader.caller = nil
-			done()
-			c.passTurn()
-			return
-		case c.passOver(err):
-			continue
-		}
-		c.reader.caller = nil
+	err := c.readFrames()
+	c.reader.caller = nil
+	if done != nil {
 		done()
-		c.enterEnding()
+	}
+	c.mu.Lock()
+	s.noteLocked(n)
+	if err == errYield { //nolint:errorlint // our own, and a request's way is short
+		c.passTurnLocked()
+	} else {
+		c.turns.turn = turnEnding
 		go c.endReading(err)
-		return
+	}
+	c.mu.Unlock()
+}
+
+// readFrames reads and handles frames until the reader yields or the
+// connection ends.
+func (c *ClientConn) readFrames() error {
+	for {
+		if err := c.readFrame(); err != nil && (err == errYield || !c.passOver(err)) { //nolint:errorlint // see readFor
+			return err
+		}
 	}
 }
 
-// passTurn gives the turn up.
-func (c *ClientConn) passTurn() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// passTurnLocked gives the turn up.
+func (c *ClientConn) passTurnLocked() {
 	t := &c.turns
 	t.turn = turnFree
 	if c.needsLoopLocked() {
@@ -206,13 +213,6 @@ const (
 	lookYields = 40
 	lookMore   = 4
 )
-
-// enterEnding takes the turn for good.
-func (c *ClientConn) enterEnding() {
-	c.mu.Lock()
-	c.turns.turn = turnEnding
-	c.mu.Unlock()
-}
 
 // mayYield reports whether a loop that is about to block is better replaced
 // by the next caller.

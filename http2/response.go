@@ -13,11 +13,13 @@ import (
 
 // handleHeaders starts a header block, of a stream that is not idle.
 func (c *ClientConn) handleHeaders(f *frame) error {
-	c.mu.Lock()
-	_, err := c.findStreamLocked(f.id)
-	c.mu.Unlock()
-	if err != nil && (f.id&1 != 0 || f.id > c.reader.lastPush) {
-		return err
+	if !f.has(flagEndHeaders) { // else feedBlock looks at once
+		c.mu.Lock()
+		_, err := c.findStreamLocked(f.id)
+		c.mu.Unlock()
+		if err != nil && (f.id&1 != 0 || f.id > c.reader.lastPush) {
+			return err
+		}
 	}
 	c.reader.block.start(f.frameHeader)
 	return c.feedBlock(f)

@@ -44,22 +44,27 @@ func (c *ClientConn) start(req *Request) (*stream, error) {
 		c.forfeit()
 		return nil, req.refuse(err)
 	}
-	if err := c.acquireSlot(ctx); err != nil {
-		return nil, req.refuse(err)
+	hasBody := info.length != 0 || info.tunnel
+	if hasBody { // which is not read for nothing; else open takes the slot
+		if err := c.acquireSlot(ctx); err != nil {
+			return nil, req.refuse(err)
+		}
 	}
 	if err := ctx.Err(); err != nil {
-		c.releaseSlot()
+		c.giveUpSlot(hasBody)
 		return nil, req.refuse(err)
 	}
 	s := &stream{c: c, ctx: ctx, http: req.HTTP, info: info, wake: make(chan struct{}, 1)}
 	s.body.s = s
-	small, err := s.readSmallBody()
-	if err != nil {
-		c.releaseSlot()
-		s.closeReqBody()
-		return nil, &RequestError{Err: err, unsent: true}
+	var small []byte
+	if hasBody {
+		if small, err = s.readSmallBody(); err != nil {
+			c.giveUpSlot(true)
+			s.closeReqBody()
+			return nil, &RequestError{Err: err, unsent: true}
+		}
 	}
-	if err := c.open(s, req, small); err != nil {
+	if err := c.open(s, req, small, hasBody); err != nil {
 		s.closeReqBody()
 		return nil, &RequestError{Err: err, unsent: true}
 	}
@@ -114,10 +119,16 @@ func (c *ClientConn) awaitFirstSettings(ctx context.Context, atMost time.Duratio
 	return nil
 }
 
-// open gives s its identifier and puts its HEADERS out. The slot is s's from
-// here on, or released.
-func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
+// open gives s its identifier and puts its HEADERS out. Without a body it takes
+// the slot first. The slot is s's from here on, or released.
+func (c *ClientConn) open(s *stream, req *Request, small []byte, hasBody bool) error {
 	c.mu.Lock()
+	if !hasBody {
+		if err := c.acquireSlotLocked(s.ctx); err != nil {
+			c.unlock()
+			return err
+		}
+	}
 	if c.state != stateOpen {
 		c.slots.release()
 		c.hook.dirty = true
@@ -131,16 +142,16 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 		c.unlock()
 		return fmt.Errorf("header list of %d bytes is over the server's limit of %d", have, limit)
 	}
-	c.addStreamLocked(s)
+	now := clock()
+	c.addStreamLocked(s, now)
 	prio, hasPrio := c.priorityLocked(s, req.Priority)
-	hasBody := s.info.length != 0 || s.info.tunnel
 	inline := small != nil && c.takeAllLocked(s, len(small))
 	if !hasBody || inline {
 		s.state = s.state.sendEnd()
 	} else {
 		s.prepareUploadLocked(small)
 	}
-	ping, pings := c.startPingLocked()
+	ping, pings := c.startPingLocked(now)
 	aside := c.uploads > 0 && s.ctx.Done() != nil
 	crowded := len(c.streams) > 1
 	uploads := s.upload == uploadRunning
@@ -178,7 +189,7 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte) error {
 }
 
 // addStreamLocked gives s its identifier and its windows.
-func (c *ClientConn) addStreamLocked(s *stream) {
+func (c *ClientConn) addStreamLocked(s *stream, now int64) {
 	s.id = c.nextID
 	c.nextID += 2
 	if c.nextID > maxWindow {
@@ -187,10 +198,7 @@ func (c *ClientConn) addStreamLocked(s *stream) {
 	s.state = streamOpen
 	s.send = c.peer.initialWindow
 	granted := int64(c.cfg.setting(settingInitialWindowSize, defaultWindow)) + int64(c.cfg.StreamWindowUpdate)
-	s.recv.open(granted, c.cfg.Receive.StreamStep, time.Time{})
-	if c.cfg.Receive.MaxDelay != 0 {
-		s.recv.last = time.Now()
-	}
+	s.recv.open(granted, c.cfg.Receive.StreamStep, now)
 	if len(c.streams) == 0 {
 		c.turns.alone++
 	} else {
@@ -226,19 +234,35 @@ func (s *stream) await() (*http.Response, error) {
 	}
 	done := s.ctx.Done()
 	for {
-		if held == nil && s.c.takeTurn(s) {
-			s.c.readFor(s, func() {})
-		} else if s.waitNews(held, done) {
+		var n news
+		if s.c.takeTurn(s, held == nil) {
+			s.c.readFor(s, &n, nil)
+		} else if s.waitNews(held, done, &n) {
 			held = nil
 			s.releaseBody()
-			continue
 		}
 		if s.ctx.Err() != nil {
 			return nil, s.canceled() // it came first, whatever came with it
 		}
-		if resp, err := s.take(trace); resp != nil || err != nil {
+		if resp, err := s.take(&n, trace); resp != nil || err != nil {
 			return resp, err
 		}
+	}
+}
+
+// news is what the reader has left for a stream's caller.
+type news struct {
+	infos   []informational
+	ready   bool // the final response is there
+	running bool // the stream is not closed
+	err     error
+}
+
+// noteLocked takes the news of s, if n is not nil.
+func (s *stream) noteLocked(n *news) {
+	if n != nil {
+		*n = news{infos: s.infos, ready: s.respReady, running: s.state != streamClosed, err: s.err}
+		s.infos = nil
 	}
 }
 
@@ -260,26 +284,20 @@ func (s *stream) traceWritten(trace *httptrace.ClientTrace) {
 	}
 }
 
-// take delivers what the reader has left for s: informational responses, then
-// the final one or an error. It returns neither if there is more to wait for.
-func (s *stream) take(trace *httptrace.ClientTrace) (*http.Response, error) {
+// take delivers the news of s: informational responses, then the final one or
+// an error. It returns neither if there is more to wait for.
+func (s *stream) take(n *news, trace *httptrace.ClientTrace) (*http.Response, error) {
 	c := s.c
-	c.mu.Lock()
-	infos := s.infos
-	s.infos = nil
-	ready, err, running := s.respReady, s.err, s.state != streamClosed
-	c.mu.Unlock()
-
-	for _, info := range infos {
+	for _, info := range n.infos {
 		if err := s.traceInformational(trace, info); err != nil {
 			return nil, s.giveUp(&RequestError{StreamID: s.id, Err: err})
 		}
 	}
-	if !ready {
-		return nil, err
+	if !n.ready {
+		return nil, n.err
 	}
 	s.traceFirstByte(trace)
-	if running && s.ctx.Done() != nil {
+	if n.running && s.ctx.Done() != nil {
 		c.mu.Lock()
 		s.watchContextLocked()
 		c.mu.Unlock()

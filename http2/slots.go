@@ -98,19 +98,22 @@ func (c *ClientConn) InFlight() int {
 // waits its turn.
 func (c *ClientConn) acquireSlot(ctx context.Context) error {
 	c.mu.Lock()
+	defer c.unlock()
+	return c.acquireSlotLocked(ctx)
+}
+
+// acquireSlotLocked is acquireSlot. While it waits it does not hold the lock.
+func (c *ClientConn) acquireSlotLocked(ctx context.Context) error {
 	if c.state != stateOpen {
-		c.mu.Unlock()
 		return ErrConnClosed
 	}
 	if c.slots.reserved > 0 {
 		c.slots.reserved--
 		c.slots.active++
-		c.mu.Unlock()
 		return nil
 	}
 	if c.slots.free() > 0 {
 		c.slots.active++
-		c.mu.Unlock()
 		return nil
 	}
 	w := &waiter{ready: make(chan struct{})}
@@ -123,7 +126,6 @@ func (c *ClientConn) acquireSlot(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	c.mu.Lock()
-	defer c.unlock()
 	if i := slices.Index(c.slots.waiters, w); i >= 0 {
 		c.slots.waiters = slices.Delete(c.slots.waiters, i, i+1)
 		return ctx.Err()
@@ -139,8 +141,13 @@ func (c *ClientConn) acquireSlot(ctx context.Context) error {
 	return nil
 }
 
-// releaseSlot gives back the slot of a request that never got a stream.
-func (c *ClientConn) releaseSlot() {
+// giveUpSlot gives back the slot of a request that never got a stream: the one
+// it took, or that which was reserved for it.
+func (c *ClientConn) giveUpSlot(took bool) {
+	if !took {
+		c.Release()
+		return
+	}
 	c.mu.Lock()
 	defer c.unlock()
 	c.slots.release()

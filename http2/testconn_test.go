@@ -390,7 +390,7 @@ func (tc *testConn) wantConnWindowBut(why string, held int64) {
 	tc.t.Helper()
 	tc.pull()
 	tc.conn.mu.Lock()
-	avail, unacked := tc.conn.recv.avail, tc.conn.recv.unacked
+	avail, unacked := tc.conn.recv.avail.Load(), tc.conn.recv.unacked.Load()
 	tc.conn.mu.Unlock()
 	if avail != tc.recvConn {
 		tc.t.Fatalf("%s: client and server disagree on the connection window: %d and %d", why, avail, tc.recvConn)

@@ -21,6 +21,9 @@ func (c *ClientConn) flush(ctx context.Context) {
 // waits for us to read would wait for ever; callers who read, close or cancel;
 // and callers who send while an upload may have filled the socket's buffer.
 func (c *ClientConn) flushAside() {
+	if !c.out.waits.Load() {
+		return
+	}
 	c.wmu.Lock()
 	if c.out.writing || c.out.batch == nil {
 		c.wmu.Unlock()
@@ -49,8 +52,7 @@ func (c *ClientConn) writeLocked(ctx context.Context, rounds int) {
 			go c.writeRest()
 			return
 		}
-		b := o.batch
-		o.batch, o.control = nil, 0
+		b := o.takeBatch()
 		o.handed += uint64(len(b.buf))
 		o.watch.beginLocked(c, ctx)
 		c.wmu.Unlock()
@@ -65,7 +67,7 @@ func (c *ClientConn) writeLocked(ctx context.Context, rounds int) {
 	err, over, lingers := o.err, o.closed, o.linger
 	shuts := over && !lingers && !o.shut
 	if over {
-		o.batch = nil
+		o.takeBatch()
 		o.shut = o.shut || shuts
 	}
 	o.written.Broadcast()

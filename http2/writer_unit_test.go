@@ -261,7 +261,7 @@ func TestRestOfFrameAfterCancel(t *testing.T) {
 		synctest.Wait()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if sum := c.recv.avail + c.recv.unacked; sum != defaultWindow {
+		if sum := c.recv.avail.Load() + c.recv.unacked.Load(); sum != defaultWindow {
 			t.Errorf("%d bytes of connection window are lost", defaultWindow-sum)
 		}
 	})
