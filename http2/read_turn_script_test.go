@@ -350,3 +350,63 @@ func TestCloseUnread(t *testing.T) {
 		shut.wantErr("nothing to wait for", nil)
 	})
 }
+
+// A memAhead reads ahead what lies in a memPipe.
+type memAhead struct {
+	*memConn
+	most int // bytes at once
+}
+
+func (c memAhead) ReadAhead(b []byte) int {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	n := copy(b[:min(len(b), c.most)], c.in.buf)
+	c.in.buf = c.in.buf[n:]
+	return n
+}
+
+// A caller with room for a long body takes home at once what has come of it,
+// whole frames and parts of one, and not more than has room.
+func TestCallerReadsAhead(t *testing.T) {
+	frame := strings.Repeat("x", 16384)
+	for _, most := range []int{1 << 20, 16384, 1000, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			tc := newFreeConn(t)
+			tc.conn.ahead = memAhead{tc.conn.conn.(*memConn), most}
+			rt := tc.roundTrip("GET", "/")
+			tc.wantFrame("request", "HEADERS 3 END_STREAM")
+			tc.sendsQuietly("HEADERS 3 :status=200")
+			rt.wantStatus(200)
+			once := func(room int) *testRead {
+				return rt.startRead(func(r io.Reader) ([]byte, error) {
+					b := make([]byte, room)
+					n, err := r.Read(b)
+					if n > 0 && err == io.EOF {
+						err = nil // the end may come along
+					}
+					return b[:n], err
+				})
+			}
+			read := once(3*16384 - 1)
+			read.wantPending("nothing there")
+			data := "DATA 3 " + frame
+			tc.sendsQuietly(data, data, data, data)
+			// Behind the second frame there is not room for a third.
+			read.want("first read", frame+frame)
+			tc.wantTurn("he has what he waited for", turnFree)
+			read = once(100)
+			read.want("second read", frame[:100])
+			read = once(1 << 20)
+			read.want("what is left of that frame", frame[100:])
+			read = once(1 << 20)
+			read.want("the last", frame)
+			read = once(1 << 20)
+			read.wantPending("nothing there")
+			tc.sendsQuietly("DATA 3 end", "DATA 3 END_STREAM")
+			read.want("the end comes as well", "end")
+			tc.wantTurn("the end", turnFree)
+			rt.wantBody("")
+			tc.wantConnWindow("all is read")
+		})
+	}
+}

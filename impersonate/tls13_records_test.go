@@ -322,3 +322,80 @@ func TestCorkedIsBounded(t *testing.T) {
 		t.Errorf("%d records in %d writes, want 12 in 3", records, len(below.writes))
 	}
 }
+
+// TestReadAhead: what has come as whole records can be had without waiting,
+// tickets and key changes on the way; errors and the end are left to Read.
+func TestReadAhead(t *testing.T) {
+	suite, secret := suites13[tls.TLS_AES_128_GCM_SHA256], bytes.Repeat([]byte{1}, 32)
+	keys, err := newTrafficKeys(suite, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := func(s string) []byte { return keys.seal(nil, recordApplication, []byte(s)) }
+	all := data("one ")
+	all = append(all, keys.seal(nil, recordHandshake, []byte{msgKeyUpdate, 0, 0, 1, 0})...)
+	if keys, err = keys.next(); err != nil {
+		t.Fatal(err)
+	}
+	all = append(append(all, data("two ")...), data("")...)
+	whole := len(all)
+	all = append(all, data("three")...)
+	for cut := whole; cut <= len(all); cut++ {
+		r, _, peer := newRecordsPair(t, bytes.Clone(all[:cut]))
+		c := &tlsConn{records: r, wire: r.wire}
+		b := make([]byte, 100)
+		got := ""
+		for n := c.ReadAhead(b[:3]); n > 0; n = c.ReadAhead(b[:3]) {
+			got += string(b[:n])
+		}
+		want := "one two "
+		if cut == len(all) {
+			want += "three"
+		}
+		if got != want {
+			t.Fatalf("%d of %d bytes there: read %q, want %q", cut, len(all), got, want)
+		}
+		go func() {
+			peer.Write(all[cut:])
+			peer.Close()
+		}()
+		rest, err := io.ReadAll(c)
+		if got += string(rest); got != "one two three" || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("%d of %d bytes there: then %q, %v", cut, len(all), got, err)
+		}
+	}
+
+	bad := data("good")
+	forged := data("evil")
+	forged[len(forged)-1] ^= 1
+	r, _, peer := newRecordsPair(t, nil)
+	r.in = mustNext(t, r.in)
+	r.in.seq = keys.seq - 2
+	r.records.buf, r.records.w = append(bad, forged...), len(bad)+len(forged)
+	go io.Copy(io.Discard, peer) //nolint:errcheck // ends with the pipe
+	c := &tlsConn{records: r, wire: r.wire}
+	b := make([]byte, 100)
+	if n := c.ReadAhead(b); string(b[:n]) != "good" {
+		t.Errorf("read %q", b[:n])
+	}
+	if n := c.ReadAhead(b); n != 0 {
+		t.Errorf("read %q, which is forged", b[:n])
+	}
+	var alert *AlertError
+	if _, err := c.Read(b); !errors.As(err, &alert) || alert.Code != alertBadRecordMAC {
+		t.Errorf("Read's error is %v", err)
+	}
+	c.Close()
+	if n := c.ReadAhead(b); n != 0 {
+		t.Errorf("read %q of a closed connection", b[:n])
+	}
+}
+
+func mustNext(t *testing.T, k *trafficKeys) *trafficKeys {
+	t.Helper()
+	next, err := k.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}

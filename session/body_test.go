@@ -184,3 +184,66 @@ func TestDrainedBodiesCountAsWhole(t *testing.T) {
 		})
 	}
 }
+
+// A shortWriter takes so many bytes, then no more and says nothing, or err.
+type shortWriter struct {
+	left int
+	err  error
+	got  strings.Builder
+}
+
+func (w *shortWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.left)
+	w.left -= n
+	w.got.Write(p[:n])
+	if n < len(p) {
+		return n, w.err
+	}
+	return n, nil
+}
+
+// WriteTo is what io.Copy uses: whatever it is given, it ends as Read does, and
+// the request is counted the same.
+func TestBodyWriteTo(t *testing.T) {
+	full := errors.New("disk full")
+	whole := strings.Repeat("0123456789", 20_000)
+	for _, test := range []struct {
+		name string
+		opts Options
+		ans  fakeAnswer
+		w    shortWriter
+		n    int
+		err  error
+		out  func(Stats) uint64
+	}{
+		{"whole", Options{}, fakeAnswer{body: whole}, shortWriter{left: 1 << 30}, len(whole), nil, func(s Stats) uint64 { return s.OK }},
+		{"nothing", Options{}, fakeAnswer{body: ""}, shortWriter{left: 1 << 30}, 0, nil, func(s Stats) uint64 { return s.OK }},
+		{"too long", Options{MaxBodyBytes: 1000}, fakeAnswer{body: whole}, shortWriter{left: 1 << 30}, 1000, ErrDecodedTooLarge, func(s Stats) uint64 { return s.Failed }},
+		{"writer fails", Options{}, fakeAnswer{body: whole}, shortWriter{left: 70_000, err: full}, 70_000, full, func(s Stats) uint64 { return s.OK }},
+		{"writer takes too little", Options{}, fakeAnswer{body: whole}, shortWriter{left: 7}, 7, io.ErrShortWrite, func(s Stats) uint64 { return s.OK }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := newFake(t, test.opts, func(*http.Request) fakeAnswer { return test.ans })
+				resp, err := s.Get(t.Context(), "https://a.test/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := io.Copy(&test.w, resp.Body)
+				if int(n) != test.n || test.w.got.Len() != test.n || !errors.Is(err, test.err) {
+					t.Errorf("copied %d bytes, %d came, %v; want %d, %v", n, test.w.got.Len(), err, test.n, test.err)
+				}
+				if test.n == len(whole) && test.w.got.String() != whole {
+					t.Error("other bytes")
+				}
+				resp.Body.Close()
+				if st := s.Stats(); test.out(st) != 1 || st.InFlight != 0 {
+					t.Errorf("stats %+v", st)
+				}
+				if _, err := io.Copy(io.Discard, resp.Body); err == nil && test.err != nil {
+					t.Error("a closed body can be copied")
+				}
+			})
+		})
+	}
+}
