@@ -147,7 +147,9 @@ func (b *responseBody) commitLocked(n int) bool {
 	k := b.filling
 	b.filling = nil
 	if b.state != bodyOpen {
-		k.free()
+		if b.state == bodyDropped || k != b.tail { // else what it holds can still be read
+			k.free()
+		}
 		return false
 	}
 	if k != b.tail {

@@ -22,7 +22,8 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 	var message []byte
 	for off := 0; len(b)-off >= recordHeader; {
 		kind, n := b[off], int(b[off+3])<<8|int(b[off+4])
-		if kind == recordAlert || kind == recordApplication || n > maxPlaintext || n == 0 {
+		warning := kind == recordAlert && n == 2 && !hs.retried
+		if kind == recordAlert && !warning || kind == recordApplication || n > maxPlaintext || n == 0 {
 			hs.answered = true
 			return len(b), nil // uTLS knows what to say
 		}
@@ -31,6 +32,13 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 		}
 		content := b[off+recordHeader : off+recordHeader+n]
 		off += recordHeader + n
+		if warning {
+			if content[0] != 1 || content[1] == alertCloseNotify {
+				hs.answered = true
+				return len(b), nil
+			}
+			continue // uTLS passes it over, and may read a hello behind it
+		}
 		if kind == recordChangeCipherSpec {
 			continue // for middleboxes, at any point (RFC 8446, section 5)
 		}
@@ -39,7 +47,7 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 			continue
 		}
 		size := 4 + (int(message[1])<<16 | int(message[2])<<8 | int(message[3]))
-		if message[0] != msgServerHello || size > maxMessage {
+		if message[0] != msgServerHello || size-4 > maxMessage {
 			hs.answered = true
 			return len(b), nil
 		}

@@ -26,6 +26,10 @@ const (
 // order, but too much for uTLS. See clientHandshake.finish.
 var errReadsShort = errors.New("uTLS cannot decompress this certificate")
 
+// maxFlight bounds what a server may send up to its certificate, all of which is
+// kept for uTLS: the largest certificate, and as much beside it.
+const maxFlight = 2 * maxCertificateMessage
+
 // A serverFlight is what the server sends between its hello and its Finished,
 // in TLS 1.3, to a client that takes compressed certificates. It is read ahead
 // of uTLS up to the certificate, which uTLS neither bounds before it allocates
@@ -83,12 +87,17 @@ func (f *serverFlight) watch() error {
 			}
 		}
 		if err := f.readRecord(); err != nil {
-			if alert := (*AlertError)(nil); errors.As(err, &alert) {
+			if alert := (*AlertError)(nil); errors.As(err, &alert) && !f.isTooMuch() {
 				return nil
 			}
 			return err
 		}
 	}
+}
+
+// isTooMuch reports whether the server has sent too much to be kept for uTLS.
+func (f *serverFlight) isTooMuch() bool {
+	return f.hs.wire.hs != nil && len(f.hs.wire.pending) > maxFlight
 }
 
 // watchLimit finds in EncryptedExtensions what the server takes in one record,
@@ -139,6 +148,9 @@ func (f *serverFlight) check(body []byte) error {
 // readRecord appends a record's messages to those that wait.
 func (f *serverFlight) readRecord() error {
 	for {
+		if f.isTooMuch() {
+			return newAlert(alertUnexpectedMessage, "%d bytes without a certificate", len(f.hs.wire.pending))
+		}
 		record, err := f.hs.wire.record()
 		if err != nil {
 			return err

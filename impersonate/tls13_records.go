@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // maxUseless is how many records in a row may bring no data, as in uTLS.
@@ -33,6 +35,8 @@ type records13 struct {
 
 	mu  sync.Mutex // guards out; held over a write, as records leave in order
 	out *trafficKeys
+
+	owed atomic.Bool // the server has asked for new keys of ours, and has none yet
 }
 
 // newRecords13 takes the connection over from the handshake, with the secrets
@@ -98,6 +102,7 @@ func (r *records13) nextRecord() error {
 	}
 	var alert *AlertError
 	if errors.As(err, &alert) && !alert.Remote {
+		r.wire.Conn.SetWriteDeadline(time.Now().Add(closeNotifyTimeout)) // a writer may be stuck
 		r.write(recordAlert, []byte{2, alert.Code})
 	}
 	if isTimeout(err) {
@@ -197,27 +202,35 @@ func (r *records13) handleMessages() error {
 	}
 }
 
-// updateKeys changes to the next keys of the server's, and if it asks for it,
-// to the next of ours.
+// updateKeys changes to the next keys of the server's. If it asks for it, those
+// of ours follow ahead of the next data (RFC 8446, section 4.6.3): whoever reads
+// must not wait for a server that does not.
 func (r *records13) updateKeys(ours bool) error {
 	in, err := r.in.next()
 	if err != nil {
 		return err
 	}
 	r.in = in
-	if !ours {
+	if ours {
+		r.owed.Store(true)
+	}
+	return nil
+}
+
+// payLocked changes to the next keys of ours, if the server has asked for it.
+func (r *records13) payLocked() error {
+	if !r.owed.Swap(false) {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.writeLocked(recordHandshake, []byte{msgKeyUpdate, 0, 0, 1, 0}); err != nil {
-		return nil // it is the next write's error
-	}
 	out, err := r.out.next()
-	if err == nil {
-		r.out = out
+	if err != nil {
+		return err
 	}
-	return err
+	if err := r.writeLocked(recordHandshake, []byte{msgKeyUpdate, 0, 0, 1, 0}); err != nil {
+		return err
+	}
+	r.out = out
+	return nil
 }
 
 // Write implements recordLayer.
@@ -227,6 +240,9 @@ func (r *records13) Write(b []byte) (int, error) {
 	written := 0
 	for written < len(b) {
 		chunk := b[written:min(len(b), written+r.maxRecord)]
+		if err := r.payLocked(); err != nil {
+			return written, err
+		}
 		if err := r.writeLocked(recordApplication, chunk); err != nil {
 			return written, err
 		}

@@ -19,7 +19,7 @@ type requestBody struct {
 	wanted bool       // Close was called while held
 	read   bool       // Read was called: only GetBody can give it again
 	closed bool
-	onEnd  func() // called once at the first EOF or Close
+	onEnd  func() // called once at the first EOF or Close, under mu
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -67,11 +67,10 @@ func (b *requestBody) closeAndUnlock() error {
 
 func (b *requestBody) ended() {
 	b.mu.Lock()
-	f := b.onEnd
-	b.onEnd = nil
-	b.mu.Unlock()
-	if f != nil {
-		f()
+	defer b.mu.Unlock()
+	if f := b.onEnd; f != nil {
+		b.onEnd = nil
+		f() // here, or it would come after an answer that has taken it away
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *hstsStore) note(u *url.URL, h http.Header) {
 	if len(lines) == 0 || u.Scheme != "https" {
 		return
 	}
-	host := asciiHost(u.Hostname())
+	host := hstsHost(u)
 	if net.ParseIP(host) != nil {
 		return
 	}
@@ -42,9 +42,13 @@ func (s *hstsStore) note(u *url.URL, h http.Header) {
 	}
 }
 
+// hstsHost is the name that u's host is known by: a dot at its end makes it no
+// other host, here and in Chrome and Firefox (compare CVE-2022-30115 of curl).
+func hstsHost(u *url.URL) string { return strings.TrimSuffix(asciiHost(u.Hostname()), ".") }
+
 // upgrade is u as https if its host wants that, else u (RFC 6797, section 8.3).
 func (s *hstsStore) upgrade(u *url.URL) *url.URL {
-	if u.Scheme != "http" || s.hosts.len() == 0 || !s.wants(asciiHost(u.Hostname())) {
+	if u.Scheme != "http" || s.hosts.len() == 0 || !s.wants(hstsHost(u)) {
 		return u
 	}
 	up := *u

@@ -71,3 +71,20 @@ func FuzzHSTS(f *testing.F) {
 		}
 	})
 }
+
+// TestHSTSDotAtEnd checks that a dot at the end of a name gets nobody past HSTS
+// (CVE-2022-30115 of curl).
+func TestHSTSDotAtEnd(t *testing.T) {
+	for _, test := range []struct{ from, to string }{
+		{"https://example.com/", "http://example.com./a"},
+		{"https://example.com/", "http://www.example.com./a"},
+		{"https://example.com./", "http://example.com/a"},
+	} {
+		s := newHSTSStore()
+		s.note(mustURL(t, test.from), http.Header{"Strict-Transport-Security": {"max-age=1000; includeSubDomains"}})
+		to := mustURL(t, test.to)
+		if up := s.upgrade(to); up.Scheme != "https" || up.Host != to.Host || up.Path != to.Path {
+			t.Errorf("after %s: %s becomes %s", test.from, to, up)
+		}
+	}
+}
