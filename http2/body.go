@@ -17,6 +17,7 @@ type responseBody struct {
 
 	mu       sync.Mutex // guards the fields below; the reader fills a chunk's free end without it
 	state    bodyState
+	directly bool  // the reader reads into direct, not into a chunk
 	err      error // what follows the buffered bytes; nil while more may come
 	trailer  http.Header
 	head     *chunk
@@ -25,8 +26,7 @@ type responseBody struct {
 	buffered int
 	first    chunk // the first one, if it is small; not for use twice
 
-	direct   []byte // the free end of the buffer whose owner reads the connection
-	directly bool   // the reader reads into that, not into a chunk
+	direct []byte // the free end of the buffer whose owner reads the connection
 }
 
 // bodyState is what a reader of a body gets.
@@ -46,16 +46,16 @@ type chunk struct {
 	next *chunk
 	r, w int // read and written up to
 	buf  []byte
-	pool bool
 }
 
 // chunkSize is the size of pooled chunks: the largest DATA frame that servers
 // commonly send.
 const chunkSize = 16 << 10
 
-var chunkPool = sync.Pool{New: func() any { return &chunk{buf: make([]byte, chunkSize), pool: true} }}
+var chunkPool = sync.Pool{New: func() any { return &chunk{buf: make([]byte, chunkSize)} }}
 
-// newChunk is a chunk with room for n bytes or as much as there is in one.
+// newChunk is a chunk with room for n bytes or as much as there is in one. Small
+// ones are not of the pool.
 func (b *responseBody) newChunk(n int) *chunk {
 	if n > chunkSize/4 {
 		return chunkPool.Get().(*chunk)
@@ -69,7 +69,7 @@ func (b *responseBody) newChunk(n int) *chunk {
 }
 
 func (k *chunk) free() {
-	if k.pool {
+	if len(k.buf) == chunkSize { // it is of the pool
 		k.next, k.r, k.w = nil, 0, 0
 		chunkPool.Put(k)
 	}

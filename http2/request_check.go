@@ -12,12 +12,11 @@ import (
 // requestInfo is what the connection needs to know of a request's fields.
 type requestInfo struct {
 	method   string
-	tunnel   bool  // CONNECT, extended or not: both sides stream DATA
-	extended bool  // has :protocol (RFC 8441)
-	length   int64 // of the body; -1 if unknown, 0 if there is none
-	streams  bool  // the body is sent by sendBody, not with HEADERS
-
-	expect time.Duration // the body waits so long for a 100 response; 0 = it does not
+	length   int64         // of the body; -1 if unknown, 0 if there is none
+	expect   time.Duration // the body waits so long for a 100 response; 0 = it does not
+	tunnel   bool          // CONNECT, extended or not: both sides stream DATA
+	extended bool          // has :protocol (RFC 8441)
+	streams  bool          // the body is sent by sendBody, not with HEADERS
 }
 
 // tokenByte marks the bytes of a field name on the wire: a token (RFC 9110,

@@ -124,6 +124,13 @@ type informational struct {
 	header http.Header
 }
 
+// informed are the 1xx responses of a stream.
+type informed struct {
+	list  []informational // not delivered yet; guarded by c.mu
+	count int             // so far, and the bytes of their fields
+	bytes int
+}
+
 func (c *ClientConn) handleInformational(s *stream, b *headerBlock, status int, regular []hpack.HeaderField) error {
 	if status == http.StatusSwitchingProtocols || b.endStream {
 		// RFC 9113, sections 8.1 and 8.6.
@@ -134,13 +141,18 @@ func (c *ClientConn) handleInformational(s *stream, b *headerBlock, status int, 
 		return malformed(s.id, "informational response: %w", err)
 	}
 	limit := c.cfg.Limits.informational()
-	s.infoCount++
-	s.infoBytes += b.decoded
-	if s.infoCount > limit || s.infoBytes > b.limit {
+	i := s.infos
+	if i == nil {
+		i = new(informed)
+	}
+	i.count++
+	i.bytes += b.decoded
+	if i.count > limit || i.bytes > b.limit {
 		return &StreamError{StreamID: s.id, Code: CodeEnhanceYourCalm, Err: &LimitError{"Informational", limit}}
 	}
 	c.mu.Lock()
-	s.infos = append(s.infos, informational{status, h})
+	i.list = append(i.list, informational{status, h})
+	s.infos = i
 	c.mu.Unlock()
 	c.reader.wake(s)
 	return nil

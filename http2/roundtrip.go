@@ -260,9 +260,12 @@ type news struct {
 
 // noteLocked takes the news of s, if n is not nil.
 func (s *stream) noteLocked(n *news) {
-	if n != nil {
-		*n = news{infos: s.infos, ready: s.respReady, running: s.state != streamClosed, err: s.err}
-		s.infos = nil
+	if n == nil {
+		return
+	}
+	*n = news{ready: s.respReady, running: s.state != streamClosed, err: s.err}
+	if s.infos != nil {
+		n.infos, s.infos.list = s.infos.list, nil
 	}
 }
 

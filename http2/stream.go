@@ -7,40 +7,38 @@ import (
 )
 
 // A stream is one request and its response: one allocation, Response included.
+// It is of the 512-byte class; what few requests need is apart from it.
 type stream struct {
 	c    *ClientConn
 	ctx  context.Context // constant, as the next two
 	http *http.Request
 	info requestInfo
-	id   uint32 // set with HEADERS
 
 	// wake has a token when there is something new for the goroutine that
 	// waits for the response or reads its body. The reader puts it there last.
 	wake chan struct{}
 
 	// Guarded by c.mu.
+	id         uint32 // set with HEADERS, and constant then
 	state      streamState
+	upload     uploadState
+	sendQueued bool  // in c.sendQueue
+	respReady  bool  // resp and body are set
 	err        error // why it was closed, if not in good order
 	send       int64 // send window; below zero after a lowered INITIAL_WINDOW_SIZE
 	recv       recvWindow
-	upload     uploadState
 	sendWake   chan struct{} // token: something new for the upload; nil without one
-	sendQueued bool          // in c.sendQueue
 	headersAt  uint64        // where in the output HEADERS start
 	stopCtx    func() bool   // ends the watch on ctx, once RoundTrip has returned
+	infos      *informed     // nil without a 1xx response
 
 	// Written by the reader before respReady is set, under c.mu.
-	respReady bool
-	resp      http.Response
-	body      responseBody
-	infos     []informational // 1xx responses not delivered yet
-	infoCount int             // 1xx responses so far, and the bytes of their fields
-	infoBytes int
+	resp http.Response
+	body responseBody
 
-	firstByte bool   // owned by RoundTrip: the trace has been told
-	small     []byte // owned by the upload: a body read ahead that found no window
-
+	firstByte     bool // owned by RoundTrip: the trace has been told
 	reqBodyClosed atomic.Bool
+	small         *[]byte // owned by the upload: a body read ahead that found no window; nil = none
 }
 
 // uploadState is where a request body stands.

@@ -1,6 +1,9 @@
 package http2
 
-import "testing"
+import (
+	"testing"
+	"unsafe"
+)
 
 func TestStreamStates(t *testing.T) {
 	for _, tt := range []struct {
@@ -76,5 +79,12 @@ func TestPriorityTreeFollowsChromium(t *testing.T) {
 		if got := tree.add(step.id, step.weight); got != step.parent {
 			t.Errorf("stream %d of weight %d depends on %d, want %d", step.id, step.weight, got, step.parent)
 		}
+	}
+}
+
+// A stream is allocated for every request: it stays in its class.
+func TestStreamSize(t *testing.T) {
+	if size := unsafe.Sizeof(stream{}); size > 512 && unsafe.Sizeof(uintptr(0)) == 8 {
+		t.Errorf("a stream has %d bytes, over 512", size)
 	}
 }

@@ -81,7 +81,10 @@ func (s *stream) prepareUploadLocked(small []byte) {
 	if s.info.tunnel {
 		return
 	}
-	s.small, s.info.streams = small, true
+	s.info.streams = true
+	if small != nil {
+		s.small = &small
+	}
 	s.upload = uploadRunning
 	if s.info.expect > 0 {
 		s.upload = uploadHeld
@@ -132,7 +135,7 @@ var errUploadOver = errors.New("stream is over")
 // frame carries END_STREAM, as browsers' do; testdata/captures/chromium-156-cadence.json.
 func (s *stream) copyBody(buf []byte) error {
 	if s.small != nil {
-		return s.sendData(s.small, true)
+		return s.sendData(*s.small, true)
 	}
 	c := s.c
 	left := s.info.length
