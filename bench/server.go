@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http"
@@ -25,28 +26,56 @@ type server struct {
 	stop       func()
 }
 
-// startServer makes a CA and a server, both gone with dir and stop.
-func startServer(dir string) (*server, error) {
+// issue makes a key and its certificate, signed by parent, or by itself if that
+// is nil.
+func issue(serial int64, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	t := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: fmt.Sprint("bench ", serial)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true}
+	if serial < leafSerial {
+		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign
+	} else {
+		t.DNSNames, t.KeyUsage = []string{"localhost"}, x509.KeyUsageDigitalSignature
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	}
+	if parent == nil {
+		parent, by = t, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, &key.PublicKey, by)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	c, err := x509.ParseCertificate(der)
+	return c, key, err
+}
+
+const leafSerial = 3
+
+// startServer makes a root, an intermediate, as public authorities have them,
+// and a server, all gone with dir and stop.
+func startServer(dir string) (*server, error) {
+	var chain []*x509.Certificate
+	var parent *x509.Certificate
+	var key *ecdsa.PrivateKey
+	var err error
+	for serial := range int64(leafSerial) {
+		if parent, key, err = issue(serial+1, parent, key); err != nil {
+			return nil, err
+		}
+		chain = append(chain, parent)
 	}
 	caFile := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain[0].Raw}), 0o644); err != nil {
 		return nil, err
 	}
 	small, mib := make([]byte, 128), make([]byte, 1<<20)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/small", func(w http.ResponseWriter, _ *http.Request) { w.Write(small) })
 	mux.HandleFunc("/mib", func(w http.ResponseWriter, _ *http.Request) { w.Write(mib) })
-	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	cert := tls.Certificate{Certificate: [][]byte{chain[2].Raw, chain[1].Raw}, PrivateKey: key}
 	with := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	without := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true}}
 	s := &server{caFile: caFile, stop: func() {
