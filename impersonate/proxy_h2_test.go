@@ -343,3 +343,26 @@ func TestIsStray(t *testing.T) {
 		}
 	}
 }
+
+// Preconnect makes the proxy's connection for a plain request as well, once.
+func TestH2ProxyPreconnectPlain(t *testing.T) {
+	p, trust := newH2Proxy(t, nil)
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(plain.Close)
+	tr := throughH2(t, p, trust, nil)
+	for range 2 {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", plain.URL, nil)
+		if err := tr.Preconnect(req, nil); err != nil {
+			t.Errorf("preconnect: %v", err)
+		}
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", plain.URL, nil)
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if n, asked := p.state(); n != 1 || len(asked) != 1 {
+		t.Errorf("%d connections to the proxy, for %q", n, asked)
+	}
+}

@@ -217,7 +217,7 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 	}
 	if cc = t.existing(c.ctx, c.key); cc != nil {
 		reused = true
-	} else if cc, reused, err = t.pooled(c); err != nil {
+	} else if cc, reused, err = t.pooled(c.ctx, c.key); err != nil {
 		return nil, false, err
 	} else if !reused {
 		cc = t.settle(c.ctx, c.key, cc)
@@ -230,15 +230,15 @@ func (t *Transport) connection(c *call) (cc *clientConn, reused bool, err error)
 
 // pooled gets a connection of the pool: the key's own, or for a plain http
 // target that of an https proxy which speaks HTTP/2.
-func (t *Transport) pooled(c *call) (cc *clientConn, reused bool, err error) {
-	if c.key.scheme != "http" || c.key.websocket || !strings.HasPrefix(c.key.proxy, "https:") {
-		return t.pool.Get(c.ctx, c.key)
+func (t *Transport) pooled(ctx context.Context, key connKey) (cc *clientConn, reused bool, err error) {
+	if key.scheme != "http" || key.websocket || !strings.HasPrefix(key.proxy, "https:") {
+		return t.pool.Get(ctx, key)
 	}
 	for range maxAttempts {
-		if cc = t.findProxy(c.key.ofProxy()); cc != nil {
+		if cc = t.findProxy(key.ofProxy()); cc != nil {
 			return cc, true, nil
 		}
-		if cc, reused, err = t.pool.Get(c.ctx, c.key); !errors.Is(err, errProxyShared) {
+		if cc, reused, err = t.pool.Get(ctx, key); !errors.Is(err, errProxyShared) {
 			return cc, reused, err
 		}
 	}

@@ -34,7 +34,7 @@ func (t *Transport) preconnect(ctx context.Context, key connKey) error {
 			return nil
 		}
 	}
-	cc, reused, err := t.pool.Get(ctx, key)
+	cc, reused, err := t.pooled(ctx, key)
 	if err != nil {
 		return err
 	}

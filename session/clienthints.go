@@ -108,6 +108,9 @@ func (f *fetch) criticalHints(resp *http.Response) bool {
 	if !ok || f.retried || f.plan.dest != fingerprints.Document || m != "" && m != http.MethodGet && m != http.MethodHead {
 		return false
 	}
+	if f.cur.Body != nil && f.cur.Body != http.NoBody {
+		return false // it is spent
+	}
 	now := f.s.hints.wanted(f.hintOrigin())
 	for _, name := range f.s.hints.parse(lines) {
 		if slices.Contains(now, name) && !slices.Contains(f.sentHints, name) {

@@ -64,3 +64,19 @@ func TestClientHints(t *testing.T) {
 		t.Errorf("Critical-CH again: %d requests", n)
 	}
 }
+
+// Critical-CH: a request whose body is spent is not sent again without it.
+func TestCriticalHintsSpareABody(t *testing.T) {
+	s, f := newFake(t, Options{}, func(*http.Request) fakeAnswer {
+		return fakeAnswer{header: http.Header{"Accept-Ch": {"sec-ch-ua-arch"}, "Critical-Ch": {"sec-ch-ua-arch"}}}
+	})
+	defer s.CloseNow()
+	resp, err := s.Do(newReq(t, "GET", "https://a.test/", []byte("query")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if n := f.onWire(); n != 1 {
+		t.Errorf("%d requests, want one: the body was read", n)
+	}
+}

@@ -97,6 +97,7 @@ type decoder struct {
 	src     *codedSource
 	codings []coding // still to be set up; nil once they are
 	links   []link
+	ended   bool // all is decoded
 }
 
 // A link undoes one coding.
@@ -125,6 +126,9 @@ func (d *decoder) Read(p []byte) (int, error) {
 	if len(d.links) == 0 {
 		return 0, http.ErrBodyReadAfterClose
 	}
+	if d.ended {
+		return 0, d.src.finish()
+	}
 	last := d.links[len(d.links)-1]
 	n, err := last.Read(p)
 	for range 100 { // brotli says 0, nil where it has found the end
@@ -145,7 +149,10 @@ func (d *decoder) Read(p []byte) (int, error) {
 	case d.src.err != nil && !isEnd(d.src.err):
 		return n, d.src.err // the body itself broke off: more telling than what the decoder made of it
 	case isEnd(err):
-		return n, d.src.finish()
+		if d.ended = true; n > 0 {
+			return n, nil // the body's own end may be long in coming
+		}
+		return 0, d.src.finish()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return n, fmt.Errorf("%w: %w", ErrEncoding, io.ErrUnexpectedEOF)
 	default:

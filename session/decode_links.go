@@ -51,6 +51,7 @@ func newLink(c coding, src io.Reader) link {
 type gzipLink struct {
 	br      *bufio.Reader
 	zr      *gzip.Reader
+	ended   bool // the member is over
 	members int
 }
 
@@ -59,7 +60,7 @@ func (l *gzipLink) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	for {
-		if l.zr == nil {
+		if l.zr == nil || l.ended {
 			if err := l.next(); err != nil {
 				return 0, err
 			}
@@ -68,11 +69,9 @@ func (l *gzipLink) Read(p []byte) (int, error) {
 		if !isEnd(err) {
 			return n, err
 		}
-		if err := l.next(); err != nil {
-			return n, err
-		}
+		l.ended = true
 		if n > 0 {
-			return n, nil
+			return n, nil // what follows may be long in coming
 		}
 	}
 }
@@ -96,6 +95,7 @@ func (l *gzipLink) next() error {
 		return noEOF(err)
 	}
 	l.zr.Multistream(false)
+	l.ended = false
 	return nil
 }
 
