@@ -41,7 +41,7 @@ func (c *ClientConn) handleData(h frameHeader) error {
 	if d.pad, err = src.discard(d.pad); err != nil {
 		return err
 	}
-	src.bulk = h.length >= bulkFrame && !h.has(flagEndStream)
+	src.bulk = d.s != nil && h.length >= bulkFrame && !h.has(flagEndStream)
 	fault := d.fault
 	if d.s != nil && h.has(flagEndStream) {
 		fault = c.endBody(d.s)

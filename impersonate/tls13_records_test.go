@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -490,6 +491,38 @@ func TestKeyUpdatesAnsweredOnce(t *testing.T) {
 	for _, want := range []string{"one", "two"} {
 		if kind, content := receive(); kind != recordApplication || string(content) != want {
 			t.Fatalf("record of type %d: %q, want %q", kind, content, want)
+		}
+	}
+}
+
+// A fullConn takes so many bytes, and fails then.
+type fullConn struct {
+	net.Conn
+	room int
+}
+
+func (c *fullConn) Write(b []byte) (int, error) {
+	n := min(len(b), c.room)
+	if c.room -= n; n < len(b) {
+		return n, syscall.ECONNRESET
+	}
+	return n, nil
+}
+
+// TestPartialWrite: 0 bytes written is the proof that a request was not sent,
+// so it must be true.
+func TestPartialWrite(t *testing.T) {
+	for _, room := range []int{0, 1, 50, 143} {
+		r, _, _ := newRecordsPair(t, nil)
+		r.maxRecord = 64 // two records
+		r.wire.Conn = &fullConn{Conn: r.wire.Conn, room: room}
+		c := &tlsConn{records: r, wire: r.wire}
+		n, err := c.Write(make([]byte, 100))
+		if !errors.Is(err, syscall.ECONNRESET) || (n > 0) != (room > 0) || n > 100 {
+			t.Errorf("of %d bytes taken: %d, %v", room, n, err)
+		}
+		if n, err := c.Write(make([]byte, 100)); n != 0 || err == nil {
+			t.Errorf("then %d, %v", n, err)
 		}
 	}
 }

@@ -179,11 +179,17 @@ func (c *tlsConn) ReadAhead(b []byte) int {
 	return r.readAhead(b)
 }
 
-// Write writes b in records as large as they get, four to a write.
+// Write writes b in records as large as they get, four to a write. After an
+// error it returns 0 only if the socket has taken nothing of b: what is longer
+// than a record may have gone in part.
 func (c *tlsConn) Write(b []byte) (int, error) {
 	written := 0
 	for chunk := range slices.Chunk(b, 4*maxPlaintext) {
+		before := c.wire.sent.Load()
 		if err := c.WriteRecords([][]byte{chunk}); err != nil {
+			if c.wire.sent.Load() != before {
+				written++
+			}
 			return written, err
 		}
 		written += len(chunk)

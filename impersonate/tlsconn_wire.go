@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,6 +48,8 @@ type wireConn struct {
 	ended   bool             // the peer closed the TCP connection
 	barren  int              // bytes that uTLS has read since it last had data for a reader
 
+	sent atomic.Int64 // bytes that the connection has taken since the handshake began
+
 	mu     sync.Mutex // held over writes: records must leave in the order they were sealed in
 	corked int        // > 0: writes are collected in out
 	out    []byte     // in lent
@@ -68,7 +71,13 @@ func (w *wireConn) Write(b []byte) (int, error) {
 		w.out = append(w.out, b...)
 		return len(b), nil
 	}
+	return w.sendLocked(b)
+}
+
+// sendLocked gives b to the connection.
+func (w *wireConn) sendLocked(b []byte) (int, error) {
 	n, err := w.Conn.Write(b)
+	w.sent.Add(int64(n))
 	w.err = err
 	return n, err
 }
@@ -98,7 +107,7 @@ func (w *wireConn) makeRoomLocked(n int) error {
 		w.out = *w.lent
 	}
 	if len(w.out) > 0 && len(w.out)+n > maxCorked {
-		_, w.err = w.Conn.Write(w.out)
+		w.sendLocked(w.out)
 		w.out = w.out[:0]
 	}
 	return w.err
@@ -130,7 +139,7 @@ func (w *wireConn) flushLocked() error {
 	if w.err != nil || len(w.out) == 0 {
 		return w.err
 	}
-	_, w.err = w.Conn.Write(w.out)
+	w.sendLocked(w.out)
 	if w.corked > 0 {
 		w.out = w.out[:0]
 		return w.err
