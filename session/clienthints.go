@@ -85,11 +85,13 @@ func (s *hintStore) wanted(o origin) []string {
 	return list
 }
 
+func (s *hintStore) isEmpty() bool { return s.origins.len() == 0 }
+
 // hintOrigin is whose Accept-CH counts for the hop: the target's own, if the
 // request is a navigation of the tab or comes from the target's own document.
 // To others the hints would have to be delegated.
 func (f *fetch) hintOrigin() origin {
-	if f.s.hints.origins.len() == 0 {
+	if f.s.hints.isEmpty() {
 		return origin{} // nobody has asked
 	}
 	target := originOf(f.url)
