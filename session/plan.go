@@ -31,6 +31,8 @@ type plan struct {
 	site     fingerprints.Site // of the first request, where it is not to be computed
 	checked  bool              // CORS is enforced: the request is a tab's
 	foreign  bool              // client is of another site, for which topLevel counts as a third party
+
+	plain bool // a typed address, of which the caller said nothing: typed is all there is to tell
 }
 
 // planFor is the plan of a request without a tab: GET and HEAD are a typed
@@ -45,7 +47,7 @@ func planFor(req *http.Request) plan {
 			client: own, topLevel: own}
 	case req.Method == "" || req.Method == http.MethodGet || req.Method == http.MethodHead:
 		return plan{dest: fingerprints.Document, mode: fingerprints.Navigate, kind: cmp.Or(o.Kind, "typed"), user: !o.Script,
-			credentials: CredentialsInclude, cache: o.Cache, fetchPriority: o.Priority}
+			credentials: CredentialsInclude, cache: o.Cache, fetchPriority: o.Priority, plain: o == &noFetchOptions}
 	default:
 		own := ownDocument(req)
 		p := plan{dest: fingerprints.Empty, client: own, topLevel: own, referrer: own}
