@@ -141,7 +141,7 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		return
 	}
 	t.life.end(outcomeBody)
-	b := &responseBody{rc: resp.Body, t: t, req: c.req, ctx: c.ctx, wait: c.wait}
+	b := &responseBody{rc: resp.Body, t: t, req: c.req, wait: c.wait}
 	if w, ok := resp.Body.(io.Writer); ok {
 		up := &upgradeBody{responseBody: b, w: w}
 		resp.Body = up

@@ -17,10 +17,11 @@ import (
 // A fetch is one admitted request on its way through hops and attempts: the
 // Fetch standard's request. It ends when the request has an outcome, and must
 // not be kept, so that it can be on the stack of who sends the request; what
-// lives as long as a response's body is in reply.
+// lives as long as a response's body is in that.
 type fetch struct {
-	s *Session
-	*reply
+	s      *Session
+	body   *body // of the response, once there is one
+	op     *op   // in body
 	plan   plan
 	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
 	lent   *impersonate.RequestInfo // one of infos, for the first hop; nil = not needed so far
@@ -28,7 +29,7 @@ type fetch struct {
 
 	parent context.Context // the caller's
 	ctx    context.Context // with Options.Timeout
-	cancel context.CancelFunc
+	bound  *bound          // that is; nil = none
 
 	cur   *http.Request // the hop: what CheckRedirect and Response.Request show; the first is the caller's
 	url   *url.URL      // where the hop goes: cur.URL, or that as https where HSTS asks
@@ -41,12 +42,6 @@ type fetch struct {
 	retried   bool // for Critical-CH, once
 	basic     bool // the request has only gone to its own origin: Fetch's response tainting
 	sentHints []string
-}
-
-// A reply is what a request leaves behind when it returns a response.
-type reply struct {
-	op   op
-	body body // once the response is delivered
 }
 
 // infos are a quarter of a kilobyte that a request need not allocate.
@@ -80,20 +75,21 @@ type chain struct {
 
 // start admits a request to s as f, which is zero. If it cannot, the body is closed.
 func (f *fetch) start(s *Session, req *http.Request) error {
-	f.s, f.reply, f.cur, f.basic = s, new(reply), req, true
-	if err := s.life.begin(&f.op); err != nil {
+	f.s, f.body, f.cur, f.basic = s, new(body), req, true
+	f.op = &f.body.op
+	if err := s.life.begin(f.op); err != nil {
 		closeRequestBody(req)
 		return &RequestError{Outcome: NotSent, Err: err}
 	}
 	if req == nil || req.URL == nil {
-		f.parent, f.cancel = context.Background(), func() {}
-		f.ctx = f.parent
 		return f.fail(&InvalidRequestError{Part: "URL", Reason: "none"}, NotSent)
 	}
 	f.parent = req.Context()
-	f.ctx, f.cancel = f.parent, func() {}
+	f.ctx = f.parent
 	if d := s.opts.Timeout; d > 0 {
-		f.ctx, f.cancel = context.WithTimeoutCause(f.parent, d, &TimeoutError{Option: "Timeout", After: d})
+		f.bound = &bound{parent: f.parent}
+		f.bound.ctx, f.bound.cancel = context.WithTimeoutCause(f.parent, d, &TimeoutError{Option: "Timeout", After: d})
+		f.ctx = f.bound.ctx
 	}
 	first := firstOf(req)
 	if info, ok := impersonate.RequestInfoFrom(f.parent); ok {
@@ -269,7 +265,7 @@ func (f *fetch) abandon() {
 		f.resp.Body.Close()
 	}
 	f.op.end(opFailed)
-	f.cancel()
+	f.bound.end()
 }
 
 // hops sends the hops, one after the other.
@@ -323,11 +319,11 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 	}
 	if resp.Body == http.NoBody {
 		f.op.end(opOK)
-		f.cancel()
+		f.bound.end()
 		return resp, nil
 	}
 	src := resp.Body
-	b := &f.body
+	b := f.body
 	b.init(f, src)
 	if w, ok := upgradeOf(resp); ok {
 		resp.Body = &upgraded{body: b, w: w}
@@ -339,8 +335,7 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 			return resp, err
 		}
 	}
-	r, _ := src.(received)
-	f.op.handOut(r)
+	f.op.handOut()
 	return resp, nil
 }
 
@@ -378,13 +373,13 @@ func (f *fetch) fail(err error, out Outcome) error {
 			counts = opAborted
 		}
 	default:
-		err = timeoutCause(f.ctx, f.parent, err)
+		err = f.bound.cause(err)
 	}
 	if out == MaybeProcessed && errors.Is(err, ErrNotSent) {
 		err = &opaque{err: err, hide: []error{ErrNotSent}}
 	}
 	f.op.end(counts)
-	f.cancel()
+	f.bound.end()
 	re := &RequestError{Outcome: out, Err: err}
 	if !f.single && f.cur != nil {
 		re.Method, re.URL = f.cur.Method, redact(f.url)

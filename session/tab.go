@@ -324,7 +324,7 @@ func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string
 		return f.fail(err, NotSent)
 	}
 	f.op.end(opOK)
-	f.cancel()
+	f.bound.end()
 	return nil
 }
 
