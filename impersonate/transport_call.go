@@ -133,8 +133,8 @@ func (c *call) setInfo(websocket bool) {
 
 // setKind puts what is known into the terms of fingerprints.
 func (c *call) setKind(websocket bool) {
-	i := c.info
-	k := fingerprints.Request{
+	i, k := c.info, &c.kind
+	*k = fingerprints.Request{
 		HTTP2:         c.target.scheme == "https" && !websocket && c.t.speaksH2(),
 		Insecure:      c.target.scheme == "http" && !isTrustworthy(c.target.host),
 		Method:        c.method,
@@ -160,13 +160,19 @@ func (c *call) setKind(websocket bool) {
 	if k.Site == fingerprints.SiteUnset && i.Document != nil {
 		k.Site = relation(i.Document, &c.target)
 	}
-	c.kind = k.Complete()
+	if k.Dest == fingerprints.DestUnset || k.Mode == fingerprints.ModeUnset || k.Site == fingerprints.SiteUnset {
+		*k = k.Complete()
+	}
 }
 
 // form is the shape of the call on a connection of this protocol.
 func (c *call) form(h2 bool) (f *form, err error) {
 	if c.shape != nil && c.shape.h2 == h2 {
 		return c.shape, nil
+	}
+	if c.kind.HTTP2 == h2 {
+		c.shape, err = c.t.forms.lookup(&c.kind)
+		return c.shape, err
 	}
 	kind := c.kind
 	kind.HTTP2 = h2

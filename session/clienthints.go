@@ -105,6 +105,9 @@ func (f *fetch) hintOrigin() origin {
 // response names hints critical that the request did not carry (Client Hints
 // Reliability, section 3). It happens once.
 func (f *fetch) criticalHints(resp *http.Response) bool {
+	if f.s.hints.isEmpty() {
+		return false // nobody has asked for any
+	}
 	lines, ok := resp.Header["Critical-Ch"]
 	m := f.cur.Method
 	if !ok || f.retried || f.plan.dest != fingerprints.Document || m != "" && m != http.MethodGet && m != http.MethodHead {

@@ -97,7 +97,7 @@ func (f *fetch) start(s *Session, req *http.Request) error {
 		*f.own = info
 		f.plan = planOf(f.own)
 	} else {
-		f.plan = planFor(first)
+		f.plan.init(first)
 	}
 	f.begin(req)
 	return nil
