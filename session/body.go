@@ -133,7 +133,7 @@ func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see ab
 
 // finish ends everything that lived as long as the body.
 func (b *body) finish(out opOutcome) {
-	b.op.end(out)
+	b.end(out)
 	if b.idle != nil {
 		b.idle.stop()
 	}
