@@ -117,7 +117,6 @@ func BenchmarkPrepare(b *testing.B) {
 		b.Fatal(err)
 	}
 	req, _ := http.NewRequest("GET", "https://www.example.com/index.html", nil)
-	var buffer fieldBuffer
 	b.ReportAllocs()
 	for b.Loop() {
 		c, err := tr.newCall(req, nil)
@@ -128,6 +127,7 @@ func BenchmarkPrepare(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		var buffer fieldBuffer
 		if len(c.fields(f, true, buffer[:0])) < 10 {
 			b.Fatal("few fields")
 		}

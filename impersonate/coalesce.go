@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"weak"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -119,10 +120,12 @@ func (k *connKey) behindProxy(p *fingerprints.Proxy) {
 // owners remembers which connections may serve which hosts, so that a host
 // is resolved for coalescing once and not for each request.
 type owners struct {
-	mu    sync.Mutex // guards the fields below
-	hosts connpool.Table[connKey, owner]
+	// recent is the last one that was found, with a connection of its own; nil =
+	// none. It is changed under mu.
+	recent atomic.Pointer[connKey]
 
-	recent connKey // the last one that was found, with a connection of its own
+	mu    sync.Mutex // guards hosts
+	hosts connpool.Table[connKey, owner]
 }
 
 // An owner says where the requests of a key go. It does not keep a connection
@@ -130,6 +133,7 @@ type owners struct {
 type owner struct {
 	conn   weak.Pointer[clientConn] // of another key
 	shared bool                     // conn is set; else a connection of its own
+	key    *connKey                 // of owners.hosts, for recent; set by it
 }
 
 // maxOwners bounds what a session that visits many hosts remembers.
@@ -138,18 +142,19 @@ const maxOwners = 4096
 func (o *owners) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.hosts, o.recent = connpool.Table[connKey, owner]{}, connKey{}
+	o.hosts = connpool.Table[connKey, owner]{}
+	o.recent.Store(nil)
 }
 
-func (o *owners) get(key connKey) (owner, bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if key == o.recent {
+func (o *owners) get(key *connKey) (owner, bool) {
+	if recent := o.recent.Load(); recent != nil && *recent == *key {
 		return owner{}, true
 	}
-	found, ok := o.hosts.Get(key)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	found, ok := o.hosts.Get(*key)
 	if ok && !found.shared {
-		o.recent = key
+		o.recent.Store(found.key)
 	}
 	return found, ok
 }
@@ -157,22 +162,25 @@ func (o *owners) get(key connKey) (owner, bool) {
 func (o *owners) set(key connKey, to owner) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.recent == key {
-		o.recent = connKey{}
-	}
+	o.forgetLocked(key)
 	if o.hosts.Len() >= maxOwners {
 		o.hosts = connpool.Table[connKey, owner]{}
 	}
+	to.key = &key
 	o.hosts.Set(key, to)
 }
 
 func (o *owners) drop(key connKey) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.recent == key {
-		o.recent = connKey{}
-	}
+	o.forgetLocked(key)
 	o.hosts.Delete(key)
+}
+
+func (o *owners) forgetLocked(key connKey) {
+	if recent := o.recent.Load(); recent != nil && *recent == key {
+		o.recent.Store(nil)
+	}
 }
 
 // existing returns a connection that serves c without being made for it, with a
@@ -183,7 +191,7 @@ func (t *Transport) existing(ctx context.Context, key connKey) *clientConn {
 	if !t.habits.coalesce || key.scheme != "https" || key.proxy != "" || key.websocket {
 		return nil
 	}
-	if known, ok := t.owners.get(key); ok {
+	if known, ok := t.owners.get(&key); ok {
 		if !known.shared {
 			return nil
 		}
@@ -211,7 +219,7 @@ func (t *Transport) joined(ctx context.Context, key connKey) *clientConn {
 	}
 	other := key
 	other.privacy = map[privacy]privacy{credentialed: anonymous, anonymous: credentialed}[key.privacy]
-	known, ok := t.owners.get(other)
+	known, ok := t.owners.get(&other)
 	if !ok {
 		return nil
 	}
@@ -316,7 +324,7 @@ func (t *Transport) misdirected(c *call, resp *http.Response) *http.Response {
 	if resp.StatusCode != http.StatusMisdirectedRequest || !t.habits.coalesce {
 		return resp
 	}
-	if known, ok := t.owners.get(c.key); !ok || !known.shared {
+	if known, ok := t.owners.get(&c.key); !ok || !known.shared {
 		return resp
 	}
 	if !t.life.isOpen() || c.rewind() != nil {

@@ -254,6 +254,9 @@ func (c *call) length(h2 bool) int64 {
 // canonical were spelled. A header that net/http's methods made is returned
 // as it is.
 func canonical(h http.Header) (_ http.Header, spelled map[string]string) {
+	if len(h) == 0 {
+		return h, nil
+	}
 	clean := true
 	for key := range h {
 		clean = clean && textproto.CanonicalMIMEHeaderKey(key) == key

@@ -285,3 +285,17 @@ func TestHostOverride(t *testing.T) {
 		t.Errorf("key %+v, %v", c.key, err)
 	}
 }
+
+// Values may be secrets: none is left in what another request gets.
+func TestFieldBufferIsCleared(t *testing.T) {
+	for _, n := range []int{0, 3, 32, 40} {
+		b := new(fieldBuffer)
+		fields := b[:0]
+		for range n {
+			fields = append(fields, field{Name: "cookie", Value: "secret"})
+		}
+		if b.free(fields); *b != (fieldBuffer{}) {
+			t.Errorf("%d fields: %v", n, *b)
+		}
+	}
+}

@@ -16,11 +16,9 @@ import (
 	"github.com/guise-http/guise/internal/http1"
 )
 
-// A protocolConn is a connection of one application protocol.
-type protocolConn interface {
-	connpool.Conn
-	roundTrip(c *call) (*http.Response, error)
-}
+// A protocolConn is a connection of one application protocol: an h2Conn or an
+// h1Conn.
+type protocolConn interface{ connpool.Conn }
 
 // byALPN maps what ALPN chose to what speaks it; "" is a server without
 // ALPN, or no TLS. HTTP/3 has its place here.
@@ -38,6 +36,15 @@ type clientConn struct {
 	state  *tls.ConnectionState // nil without TLS; shared by all responses
 	proxy  *proxy               // whom absolute-form requests go to; nil = none
 	shared bool                 // carries concurrent requests
+}
+
+// roundTrip names the types rather than a method of protocolConn: c stays on
+// its sender's stack, as nothing behind an interface gets hold of it.
+func (cc *clientConn) roundTrip(c *call) (*http.Response, error) {
+	if h, ok := cc.protocolConn.(h2Conn); ok {
+		return h.roundTrip(c)
+	}
+	return cc.protocolConn.(h1Conn).roundTrip(c)
 }
 
 // offered are the ALPN protocols of a profile (RFC 7301).
@@ -117,12 +124,12 @@ func (h h2Conn) roundTrip(c *call) (*http.Response, error) {
 		return nil, err
 	}
 	buffer := fieldBuffers.Get().(*fieldBuffer)
-	defer buffer.free()
-	r := &c.h2req // the connection keeps nothing of it
 	fields, rest := c.h2Fields(f, buffer[:0])
 	if h.proxy != nil {
 		fields, rest = h.proxy.dressH2(c.fields(f, true, buffer[:0]), c), nil
 	}
+	defer buffer.free(fields)
+	r := &c.h2req // the connection keeps nothing of it
 	*r = http2.Request{
 		Fields:         fields,
 		Constant:       rest,
@@ -142,8 +149,9 @@ type fieldBuffer [32]field
 
 var fieldBuffers = sync.Pool{New: func() any { return new(fieldBuffer) }}
 
-func (b *fieldBuffer) free() {
-	clear(b[:]) // values may be secrets
+// free gives b up, of which fields may be the beginning.
+func (b *fieldBuffer) free(fields []field) {
+	clear(b[:min(len(fields), len(b))]) // values may be secrets
 	fieldBuffers.Put(b)
 }
 
@@ -170,8 +178,8 @@ func (h h1Conn) roundTrip(c *call) (*http.Response, error) {
 		ExpectContinue: c.expectContinue(),
 	}
 	buffer := fieldBuffers.Get().(*fieldBuffer)
-	defer buffer.free()
 	fields := c.fields(f, false, buffer[:0])
+	defer buffer.free(fields)
 	r.Fields = make([]http1.Field, len(fields), len(fields)+1)
 	for i, f := range fields {
 		r.Fields[i] = http1.Field(f)

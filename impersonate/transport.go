@@ -99,21 +99,20 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // RoundTripInfo is RoundTrip with info in the place of what req's context
 // carries; nil = that. The info must not be changed before it returns.
 func (t *Transport) RoundTripInfo(req *http.Request, info *RequestInfo) (*http.Response, error) {
-	c, invalid := t.newCall(req, info)
-	if invalid != nil {
+	var c call
+	if invalid := c.start(t, req, info); invalid != nil {
 		return nil, refuse(req, "check request", invalid)
 	}
 	if err := t.life.begin(); err != nil {
 		return nil, refuse(req, "start", err)
 	}
-	defer c.free()
-	resp, err := t.send(c)
+	resp, err := t.send(&c)
 	if err != nil {
 		t.life.end(t.failure(err))
 		c.endBody()
 		return nil, err
 	}
-	t.deliver(c, resp)
+	t.deliver(&c, resp)
 	c.releaseBody()
 	return resp, nil
 }
@@ -142,7 +141,7 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		return
 	}
 	t.life.end(outcomeBody)
-	b := &responseBody{rc: resp.Body, t: t, req: c.req, ctx: c.ctx, wait: c.wait}
+	b := &responseBody{rc: resp.Body, t: t, req: c.req, wait: c.wait}
 	if w, ok := resp.Body.(io.Writer); ok {
 		up := &upgradeBody{responseBody: b, w: w}
 		resp.Body = up

@@ -1,7 +1,6 @@
 package impersonate
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -124,7 +123,6 @@ type responseBody struct {
 	rc   io.ReadCloser
 	t    *Transport
 	req  *http.Request
-	ctx  context.Context
 	wait *headerWait // whose context is the attempt's; nil = none
 
 	mu     sync.Mutex // guards the fields below

@@ -4,21 +4,21 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/http2"
 )
 
 // A call is one RoundTrip: the request as it was checked, and what its
-// attempts share. It is used again once RoundTrip has returned: what may need
-// more of it later has a copy.
+// attempts share. It is on RoundTrip's stack and must not be kept: what may
+// need more of it later has a copy.
 type call struct {
 	t       *Transport
 	req     *http.Request // the caller's; never written to
 	ctx     context.Context
 	info    *RequestInfo
 	target  target
+	site    string // of the target's host
 	host    string // the Host field and :authority
 	method  string
 	header  http.Header       // req.Header with canonical keys
@@ -37,35 +37,34 @@ type call struct {
 	h2req http2.Request
 }
 
-// calls are half a kilobyte that a request need not allocate, nor its response
-// hold on to.
-var calls = sync.Pool{New: func() any { return new(call) }}
-
-// free gives c up when RoundTrip returns.
-func (c *call) free() {
-	*c = call{} // it may hold secrets
-	calls.Put(c)
-}
-
 // typed is what is known about a GET without RequestInfo: a typed navigation.
 var typed = &RequestInfo{Dest: fingerprints.Document, Mode: fingerprints.Navigate,
 	Site: fingerprints.SiteNone, Kind: "typed", UserActivated: true}
 
-// newCall checks a request. Nothing has been dialled if it is refused.
+// newCall is a call that is not on its caller's stack.
 func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error) {
-	if req == nil {
-		return nil, &InvalidRequestError{Part: "request", Reason: "nil"}
+	c := new(call)
+	if err := c.start(t, req, info); err != nil {
+		return nil, err
 	}
-	target, invalid := newTarget(req.URL)
+	return c, nil
+}
+
+// start checks a request and makes c, which is zero, its call. Nothing has been
+// dialled if it is refused.
+func (c *call) start(t *Transport, req *http.Request, info *RequestInfo) error {
+	if req == nil {
+		return &InvalidRequestError{Part: "request", Reason: "nil"}
+	}
+	target, site, invalid := locate(req.URL)
 	if invalid != nil {
-		return nil, invalid
+		return invalid
 	}
 	if invalid := checkRequest(req); invalid != nil {
-		return nil, invalid
+		return invalid
 	}
-	c := calls.Get().(*call)
-	*c = call{t: t, req: req, ctx: req.Context(), info: info, target: target, method: req.Method,
-		crumbs: t.profile.HTTP2.CookieCrumbs}
+	c.t, c.req, c.ctx, c.info, c.target, c.site, c.method = t, req, req.Context(), info, target, site, req.Method
+	c.crumbs = t.profile.HTTP2.CookieCrumbs
 	if c.method == "" {
 		c.method = http.MethodGet
 	}
@@ -75,7 +74,7 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 	}
 	c.header, c.spelled = canonical(req.Header)
 	if _, ok := c.header["Proxy-Authorization"]; ok {
-		return nil, &InvalidRequestError{Part: "header",
+		return &InvalidRequestError{Part: "header",
 			Reason: "Proxy-Authorization is the proxy's alone; put user and password in Options.Proxy"}
 	}
 	if hasBody(req) {
@@ -87,17 +86,17 @@ func (t *Transport) newCall(req *http.Request, info *RequestInfo) (*call, error)
 	c.setInfo(websocket)
 	c.setKind(websocket)
 	if err := c.setKey(websocket); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := c.form(c.kind.HTTP2); err != nil {
-		return nil, err
+		return err
 	}
 	if target.scheme == "https" && !websocket {
 		if invalid := checkHop(c.header); invalid != nil && t.speaksH2() {
-			return nil, invalid
+			return invalid
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // isWebSocket reports whether a request asks to become a WebSocket (RFC 6455,
@@ -134,8 +133,8 @@ func (c *call) setInfo(websocket bool) {
 
 // setKind puts what is known into the terms of fingerprints.
 func (c *call) setKind(websocket bool) {
-	i := c.info
-	k := fingerprints.Request{
+	i, k := c.info, &c.kind
+	*k = fingerprints.Request{
 		HTTP2:         c.target.scheme == "https" && !websocket && c.t.speaksH2(),
 		Insecure:      c.target.scheme == "http" && !isTrustworthy(c.target.host),
 		Method:        c.method,
@@ -161,13 +160,19 @@ func (c *call) setKind(websocket bool) {
 	if k.Site == fingerprints.SiteUnset && i.Document != nil {
 		k.Site = relation(i.Document, &c.target)
 	}
-	c.kind = k.Complete()
+	if k.Dest == fingerprints.DestUnset || k.Mode == fingerprints.ModeUnset || k.Site == fingerprints.SiteUnset {
+		*k = k.Complete()
+	}
 }
 
 // form is the shape of the call on a connection of this protocol.
 func (c *call) form(h2 bool) (f *form, err error) {
 	if c.shape != nil && c.shape.h2 == h2 {
 		return c.shape, nil
+	}
+	if c.kind.HTTP2 == h2 {
+		c.shape, err = c.t.forms.lookup(&c.kind)
+		return c.shape, err
 	}
 	kind := c.kind
 	kind.HTTP2 = h2

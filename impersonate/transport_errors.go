@@ -60,9 +60,9 @@ func (c *call) joined(stop, last error) error {
 func (b *responseBody) readError(err error) error {
 	e := &RequestError{Op: "read body", URL: redacted(b.req.URL), Err: err}
 	switch {
-	case callerDone(b.ctx):
-		if !errors.Is(err, b.ctx.Err()) {
-			e.Err = fmt.Errorf("%w: %w", b.ctx.Err(), err)
+	case callerDone(b.req.Context()):
+		if done := b.req.Context().Err(); !errors.Is(err, done) {
+			e.Err = fmt.Errorf("%w: %w", done, err)
 		}
 	case b.t.life.isForced():
 		e.Err = ErrClosed

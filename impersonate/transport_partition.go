@@ -10,16 +10,15 @@ import (
 
 // partition is the part of the key that keeps top-level sites apart.
 func (h habits) partition(c *call) string {
-	site := siteOf(c.target.host)
+	if !h.sites {
+		return ""
+	}
 	top := c.info.TopLevel
 	if _, host, ok := strings.Cut(top, "://"); ok { // a session says scheme and site
 		top = host
 	}
-	if !h.sites {
-		return ""
-	}
 	if top == "" {
-		return site
+		return c.site
 	}
 	if !h.frames {
 		if c.info.Foreign {
@@ -30,7 +29,7 @@ func (h habits) partition(c *call) string {
 	frame := top
 	switch c.kind.Dest {
 	case fingerprints.IFrame, fingerprints.Frame, fingerprints.Object, fingerprints.Embed:
-		frame = site
+		frame = c.site
 	case fingerprints.Document:
 	default:
 		if d := c.info.Document; d != nil {

@@ -29,7 +29,7 @@ func TestPartitionsOfFrames(t *testing.T) {
 		{"back-img.png", "www.truth.test", fingerprints.Image, top, true, "truth.test", "truth.test cross-site"},
 	} {
 		c := &call{info: &RequestInfo{Document: tt.from, TopLevel: "https://truth.test", Foreign: tt.foreign}}
-		c.target.host, c.kind.Dest = tt.host, tt.dest
+		c.target.host, c.site, c.kind.Dest = tt.host, siteOf(tt.host), tt.dest
 		if got := (habits{sites: true, frames: true}).partition(c); got != tt.chrome {
 			t.Errorf("%s: %q in Chrome, want %q", tt.name, got, tt.chrome)
 		}

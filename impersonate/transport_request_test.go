@@ -3,6 +3,7 @@ package impersonate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -211,6 +212,29 @@ func TestTwoSpellings(t *testing.T) {
 		h, spelled := canonical(http.Header{"x-a": {"3"}, "X-A": {"1"}, "X-a": {"2"}})
 		if got := strings.Join(h["X-A"], ""); got != "123" || spelled["X-A"] != "x-a" {
 			t.Fatalf("values %s, spelled %q", got, spelled["X-A"])
+		}
+	}
+}
+
+// Addresses that fall on one place of the memory do not take each other's, nor
+// does http what https has; and what is refused is so the next time, too.
+func TestAddresses(t *testing.T) {
+	for round := range 3 {
+		for i := range 3 * len(addresses) {
+			host := fmt.Sprintf("Www%d.Example%d.co.uk", i, i%7)
+			for scheme, port := range map[string]string{"http": "80", "https": "443"} {
+				got, site, err := locate(&url.URL{Scheme: scheme, Host: host, Path: "/x"})
+				lower := strings.ToLower(host)
+				want := target{scheme, lower, port, lower, "/x"}
+				if err != nil || got != want || site != fmt.Sprintf("example%d.co.uk", i%7) {
+					t.Fatalf("round %d: %s://%s: %+v of %q, %v", round, scheme, host, got, site, err)
+				}
+			}
+		}
+		for _, host := range []string{"", "a b", "1.2.3.4.5", "a.test:0"} {
+			if got, _, err := locate(&url.URL{Scheme: "https", Host: host}); err == nil {
+				t.Errorf("round %d: %q is %+v", round, host, got)
+			}
 		}
 	}
 }

@@ -1,11 +1,13 @@
 package impersonate
 
 import (
+	"hash/maphash"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -40,39 +42,75 @@ func redacted(u *url.URL) string {
 	return r.String()
 }
 
+// An address is what the scheme and the host of a URL come to.
+type address struct {
+	host   string // as the URL has it
+	target target // without a path
+	site   string // siteOf the target's host
+}
+
+// addresses are the last ones asked for, each at the place that its host's hash
+// says: most requests go where others went just before.
+var (
+	addresses   [256]atomic.Pointer[address]
+	addressSeed = maphash.MakeSeed()
+)
+
+// addressOf checks a URL's host; scheme is "http" or "https".
+func addressOf(scheme, host string) (*address, *InvalidRequestError) {
+	place := &addresses[maphash.String(addressSeed, host)%uint64(len(addresses))]
+	if a := place.Load(); a != nil && a.host == host && a.target.scheme == scheme {
+		return a, nil
+	}
+	a := &address{host: strings.Clone(host), target: target{scheme: scheme}} // a URL may be a small part of a page
+	if err := a.target.setHost(a.host); err != nil {
+		return nil, err
+	}
+	a.site = siteOf(a.target.host)
+	place.Store(a)
+	return a, nil
+}
+
 // newTarget checks a request's URL and spells it as a browser does.
 func newTarget(u *url.URL) (t target, err *InvalidRequestError) {
+	t, _, err = locate(u)
+	return t, err
+}
+
+// locate is newTarget, and the site of the target's host.
+func locate(u *url.URL) (t target, site string, err *InvalidRequestError) {
 	switch {
 	case u == nil:
-		return t, badURL("no URL")
+		return t, "", badURL("no URL")
 	case u.User != nil:
 		// Browsers take credentials in a URL away before they send it; here
 		// they would be lost without a word.
-		return t, badURL("user information in it; set the Authorization header instead")
+		return t, "", badURL("user information in it; set the Authorization header instead")
 	case u.Opaque != "":
-		return t, badURL("opaque")
+		return t, "", badURL("opaque")
 	}
+	var scheme string
 	switch {
-	case u.Scheme == "https" || u.Scheme == "http":
-		t.scheme = u.Scheme
-	case strings.EqualFold(u.Scheme, "https"), strings.EqualFold(u.Scheme, "wss"):
-		t.scheme = "https"
+	case u.Scheme == "https", strings.EqualFold(u.Scheme, "https"), strings.EqualFold(u.Scheme, "wss"):
+		scheme = "https"
 	case strings.EqualFold(u.Scheme, "http"), strings.EqualFold(u.Scheme, "ws"):
-		t.scheme = "http"
+		scheme = "http"
 	default:
-		return t, badURL("scheme " + strconv.Quote(u.Scheme) + " is neither http nor https")
+		return t, "", badURL("scheme " + strconv.Quote(u.Scheme) + " is neither http nor https")
 	}
-	if err := t.setHost(u.Host); err != nil {
-		return t, err
+	a, err := addressOf(scheme, u.Host)
+	if err != nil {
+		return t, "", err
 	}
+	t = a.target
 	t.path = u.RequestURI()
 	if !strings.HasPrefix(t.path, "/") && t.path != "*" {
 		t.path = "/" + t.path
 	}
 	if t.path, err = checkPath(t.path); err != nil {
-		return t, err
+		return t, "", err
 	}
-	return t, nil
+	return t, a.site, nil
 }
 
 func badURL(reason string) *InvalidRequestError {
@@ -245,6 +283,9 @@ func checkRequest(req *http.Request) *InvalidRequestError {
 }
 
 func checkFields(part string, h http.Header) *InvalidRequestError {
+	if len(h) == 0 {
+		return nil // ranging over an empty map is not free
+	}
 	for name, values := range h {
 		if !isToken(name) {
 			return &InvalidRequestError{Part: part, Reason: "field name " + strconv.Quote(name)}

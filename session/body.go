@@ -10,15 +10,12 @@ import (
 	"time"
 )
 
-// A body is the body of a response that was handed out. It may be closed from
-// any goroutine, also during a Read.
+// A body is the body of a response that was handed out: all that a request
+// leaves behind. It may be closed from any goroutine, also during a Read.
 type body struct {
-	src    io.ReadCloser // the floor's
-	op     *op
-	ctx    context.Context
-	parent context.Context // the caller's, under ctx
-	cancel context.CancelFunc
+	op
 	idle   *idleTimer // nil without BodyIdleTimeout
+	bound  *bound     // nil without Timeout
 	closed atomic.Bool
 
 	mu    sync.Mutex // held by a Read for its whole time
@@ -30,8 +27,7 @@ type body struct {
 // init takes over the body of f's response.
 func (b *body) init(f *fetch, src io.ReadCloser) {
 	o := &f.s.opts
-	b.src, b.op, b.ctx, b.parent, b.cancel, b.r = src, &f.op, f.ctx, f.parent, f.cancel, src
-	b.limit = bodyLimit{max: o.maxBodyBytes(), wantRatio: o.maxDecodedRatio()}
+	b.src, b.bound, b.r, b.limit.opts = src, f.bound, src, o
 	if d := o.BodyIdleTimeout; d > 0 {
 		b.mu.Lock() // abandon may come at once
 		b.idle = newIdleTimer(d, b.abandon)
@@ -45,7 +41,7 @@ func (b *body) decodeWith(codings []coding) {
 	defer b.mu.Unlock()
 	if b.r != nil {
 		b.r = newDecoder(b.r, codings, &b.limit)
-		b.limit.ratio = b.limit.wantRatio
+		b.limit.ratio = b.limit.opts.maxDecodedRatio()
 	}
 }
 
@@ -121,7 +117,7 @@ func (b *body) endLocked(err error) {
 		err = closedError(err)
 		out = opAborted
 	default:
-		err = timeoutCause(b.ctx, b.parent, err)
+		err = b.bound.cause(err)
 	}
 	b.err = err
 	b.releaseLocked()
@@ -137,11 +133,11 @@ func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see ab
 
 // finish ends everything that lived as long as the body.
 func (b *body) finish(out opOutcome) {
-	b.op.end(out)
+	b.end(out)
 	if b.idle != nil {
 		b.idle.stop()
 	}
-	b.cancel()
+	b.bound.end()
 }
 
 func (b *body) releaseLocked() {
@@ -243,10 +239,25 @@ func (t *idleTimer) stop() {
 	t.timer.Stop()
 }
 
-// timeoutCause names the Session's own bound where that is what ended ctx.
-func timeoutCause(ctx, parent context.Context, err error) error {
+// A bound is Options.Timeout over one request; nil = none.
+type bound struct {
+	parent context.Context // the caller's
+	ctx    context.Context // with the bound
+	cancel context.CancelFunc
+}
+
+// end gives up what the bound needs.
+func (b *bound) end() {
+	if b != nil {
+		b.cancel()
+	}
+}
+
+// cause names the bound where that is what a request ended with err for.
+func (b *bound) cause(err error) error {
 	var te *TimeoutError
-	if parent.Err() == nil && errors.As(context.Cause(ctx), &te) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+	if b != nil && b.parent.Err() == nil && errors.As(context.Cause(b.ctx), &te) &&
+		(errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
 		return te
 	}
 	return err

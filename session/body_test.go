@@ -111,6 +111,34 @@ func TestBodyIdleTimeout(t *testing.T) {
 	})
 }
 
+// Options.Timeout bounds the body as well, and says so; the caller's own deadline
+// is told as it is.
+func TestTimeoutInBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, own := range []bool{false, true} {
+			s, _ := newFake(t, Options{Timeout: time.Minute}, func(*http.Request) fakeAnswer {
+				return fakeAnswer{body: strings.Repeat("x", 100), flow: 9 * time.Minute}
+			})
+			ctx, cancel := t.Context(), func() {}
+			if own {
+				ctx, cancel = context.WithTimeout(ctx, time.Second)
+			}
+			resp, err := s.Get(ctx, "https://a.test/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.ReadAll(resp.Body)
+			var te *TimeoutError
+			if named := errors.As(err, &te) && te.Option == "Timeout"; named == own || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("with a deadline of the caller's %v: %v", own, err)
+			}
+			resp.Body.Close()
+			cancel()
+			s.Close()
+		}
+	})
+}
+
 // L03: at whatever point of a response CloseNow comes, there is no short success.
 func TestCloseNowIsHonestAtEveryPoint(t *testing.T) {
 	for at := time.Duration(0); at <= 120*time.Millisecond; at += 5 * time.Millisecond {

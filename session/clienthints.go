@@ -85,11 +85,13 @@ func (s *hintStore) wanted(o origin) []string {
 	return list
 }
 
+func (s *hintStore) isEmpty() bool { return s.origins.len() == 0 }
+
 // hintOrigin is whose Accept-CH counts for the hop: the target's own, if the
 // request is a navigation of the tab or comes from the target's own document.
 // To others the hints would have to be delegated.
 func (f *fetch) hintOrigin() origin {
-	if f.s.hints.origins.len() == 0 {
+	if f.s.hints.isEmpty() {
 		return origin{} // nobody has asked
 	}
 	target := originOf(f.url)
@@ -103,6 +105,9 @@ func (f *fetch) hintOrigin() origin {
 // response names hints critical that the request did not carry (Client Hints
 // Reliability, section 3). It happens once.
 func (f *fetch) criticalHints(resp *http.Response) bool {
+	if f.s.hints.isEmpty() {
+		return false // nobody has asked for any
+	}
 	lines, ok := resp.Header["Critical-Ch"]
 	m := f.cur.Method
 	if !ok || f.retried || f.plan.dest != fingerprints.Document || m != "" && m != http.MethodGet && m != http.MethodHead {

@@ -63,7 +63,7 @@ func TestCookieFiles(t *testing.T) {
 		}
 	}
 	j.Clear()
-	if len(j.All()) != 0 || j.n != 0 {
+	if len(j.All()) != 0 || j.n.Load() != 0 {
 		t.Error("Clear leaves some")
 	}
 }

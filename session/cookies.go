@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,9 +58,10 @@ func (c *Cookie) isExpired(now time.Time) bool { return !c.Expires.IsZero() && !
 // servers can store. It is an http.CookieJar; used as one, every request counts
 // as same-site. It is safe for concurrent use, by several sessions too.
 type CookieJar struct {
+	n atomic.Int64 // cookies; changed under mu, and asked for without it by each request
+
 	mu      sync.Mutex                    // guards the fields below
 	domains map[string]map[string]*Cookie // registrable domain -> key -> cookie
-	n       int
 	tick    uint64
 }
 
@@ -110,14 +112,10 @@ func (j *CookieJar) Clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	clear(j.domains)
-	j.n = 0
+	j.n.Store(0)
 }
 
-func (j *CookieJar) isEmpty() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.n == 0
-}
+func (j *CookieJar) isEmpty() bool { return j.n.Load() == 0 }
 
 // header is the Cookie field for a request, "" for none.
 func (j *CookieJar) header(u *url.URL, cc cookieContext) string {
@@ -210,7 +208,7 @@ func (j *CookieJar) putLocked(c *Cookie, secure bool, now time.Time) {
 		c.seq = j.tick
 	}
 	stored[key] = c
-	j.n++
+	j.n.Add(1)
 	j.evictLocked(domain, now)
 }
 
@@ -219,7 +217,7 @@ func (j *CookieJar) removeLocked(domain, key string) {
 	if len(j.domains[domain]) == 0 {
 		delete(j.domains, domain)
 	}
-	j.n--
+	j.n.Add(-1)
 }
 
 // evictLocked keeps the jar within its bounds: the expired go first, then those
@@ -228,13 +226,13 @@ func (j *CookieJar) evictLocked(domain string, now time.Time) {
 	if len(j.domains[domain]) > maxCookiesPerDomain {
 		j.evictFromLocked([]string{domain}, len(j.domains[domain])-maxCookiesPerDomain, now)
 	}
-	if j.n > maxCookies {
+	if n := int(j.n.Load()); n > maxCookies {
 		all := make([]string, 0, len(j.domains))
 		for d := range j.domains {
 			all = append(all, d)
 		}
 		// Some more than needed, so that this is not done for each cookie.
-		j.evictFromLocked(all, j.n-maxCookies+maxCookies/10, now)
+		j.evictFromLocked(all, n-maxCookies+maxCookies/10, now)
 	}
 }
 

@@ -174,8 +174,8 @@ func TestCookieLimits(t *testing.T) {
 	for i := range 100_000 {
 		j.set(mustURL(t, fmt.Sprintf("https://h%d.test/", i)), "a=1", cookieContext{})
 	}
-	if n := len(j.All()); n > maxCookies || n < maxCookies*8/10 || n != j.n {
-		t.Errorf("%d cookies, counted %d", n, j.n)
+	if n := len(j.All()); n > maxCookies || n < maxCookies*8/10 || n != int(j.n.Load()) {
+		t.Errorf("%d cookies, counted %d", n, j.n.Load())
 	}
 	j.set(u, "big="+strings.Repeat("x", 1<<20), cookieContext{})
 	if strings.Contains(j.header(u, cookieContext{}), "big") {

@@ -209,19 +209,18 @@ func (s *codedSource) finish() error {
 
 // A bodyLimit holds a body to the Session's bounds.
 type bodyLimit struct {
-	max       int64 // decoded bytes; 0 = no bound
-	ratio     int64 // decoded to coded, once decoding; 0 = no bound
-	wantRatio int64
-	coded     int64
-	decoded   int64
+	opts    *Options // the Session's
+	ratio   int64    // decoded to coded, once decoding; 0 = no bound
+	coded   int64
+	decoded int64
 }
 
 // take counts n decoded bytes; it returns how many of them may be given out.
 func (l *bodyLimit) take(n int) (int, error) {
 	l.decoded += int64(n)
-	if l.max > 0 && l.decoded > l.max {
-		over := min(l.decoded-l.max, int64(n))
-		return n - int(over), fmt.Errorf("%w: over %d bytes", ErrDecodedTooLarge, l.max)
+	if most := l.opts.maxBodyBytes(); most > 0 && l.decoded > most {
+		over := min(l.decoded-most, int64(n))
+		return n - int(over), fmt.Errorf("%w: over %d bytes", ErrDecodedTooLarge, most)
 	}
 	if l.ratio > 0 && l.decoded > ratioFrom && l.decoded/l.ratio > l.coded {
 		return n, fmt.Errorf("%w: over %d times the %d bytes received", ErrDecodedTooLarge, l.ratio, l.coded)

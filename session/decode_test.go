@@ -339,7 +339,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		const limit = 1 << 20
-		b := &body{limit: bodyLimit{max: limit}}
+		b := &body{limit: bodyLimit{opts: &Options{MaxBodyBytes: limit}}}
 		lim := &b.limit
 		b.r = newDecoder(bytes.NewReader(data), list, lim)
 		n := 0

@@ -15,19 +15,21 @@ import (
 )
 
 // A fetch is one admitted request on its way through hops and attempts: the
-// Fetch standard's request. It is used again once the request has an outcome;
-// what lives as long as a response's body is in reply.
+// Fetch standard's request. It ends when the request has an outcome, and must
+// not be kept, so that it can be on the stack of who sends the request; what
+// lives as long as a response's body is in that.
 type fetch struct {
-	s *Session
-	*reply
+	s      *Session
+	body   *body // of the response, once there is one
+	op     *op   // in body
 	plan   plan
 	own    *impersonate.RequestInfo // the caller's own, for the first hop; or nil
-	first  impersonate.RequestInfo  // of the first hop, if the caller has none
+	lent   *impersonate.RequestInfo // one of infos, for the first hop; nil = not needed so far
 	single bool                     // RoundTrip: one hop, no cookies
 
 	parent context.Context // the caller's
 	ctx    context.Context // with Options.Timeout
-	cancel context.CancelFunc
+	bound  *bound          // that is; nil = none
 
 	cur   *http.Request // the hop: what CheckRedirect and Response.Request show; the first is the caller's
 	url   *url.URL      // where the hop goes: cur.URL, or that as https where HSTS asks
@@ -42,20 +44,21 @@ type fetch struct {
 	sentHints []string
 }
 
-// A reply is what a request leaves behind when it returns a response.
-type reply struct {
-	op   op
-	body body // once the response is delivered
+// infos are a quarter of a kilobyte that a request need not allocate.
+var infos = sync.Pool{New: func() any { return new(impersonate.RequestInfo) }}
+
+// borrow is an info that lives as long as f.
+func (f *fetch) borrow() *impersonate.RequestInfo {
+	f.lent = infos.Get().(*impersonate.RequestInfo)
+	return f.lent
 }
 
-// fetches are half a kilobyte that a request need not allocate, nor its
-// response hold on to.
-var fetches = sync.Pool{New: func() any { return new(fetch) }}
-
-// free gives f up when nothing of ours looks at it any more.
+// free gives back what f borrowed, when nothing of ours looks at it any more.
 func (f *fetch) free() {
-	*f = fetch{}
-	fetches.Put(f)
+	if f.lent != nil {
+		*f.lent = impersonate.RequestInfo{}
+		infos.Put(f.lent)
+	}
 }
 
 // A chain is what a request's redirects so far made of it.
@@ -70,34 +73,34 @@ type chain struct {
 	ownReferer bool // the caller's header, followed by the same rules
 }
 
-// newFetch admits a request. If it cannot, the body is closed.
-func (s *Session) newFetch(req *http.Request) (*fetch, error) {
-	f := fetches.Get().(*fetch)
-	*f = fetch{s: s, reply: new(reply), cur: req, basic: true}
-	if err := s.life.begin(&f.op); err != nil {
+// start admits a request to s as f, which is zero. If it cannot, the body is closed.
+func (f *fetch) start(s *Session, req *http.Request) error {
+	f.s, f.body, f.cur, f.basic = s, new(body), req, true
+	f.op = &f.body.op
+	if err := s.life.begin(f.op); err != nil {
 		closeRequestBody(req)
-		return nil, &RequestError{Outcome: NotSent, Err: err}
+		return &RequestError{Outcome: NotSent, Err: err}
 	}
 	if req == nil || req.URL == nil {
-		f.parent, f.cancel = context.Background(), func() {}
-		f.ctx = f.parent
-		return nil, f.fail(&InvalidRequestError{Part: "URL", Reason: "none"}, NotSent)
+		return f.fail(&InvalidRequestError{Part: "URL", Reason: "none"}, NotSent)
 	}
 	f.parent = req.Context()
-	f.ctx, f.cancel = f.parent, func() {}
+	f.ctx = f.parent
 	if d := s.opts.Timeout; d > 0 {
-		f.ctx, f.cancel = context.WithTimeoutCause(f.parent, d, &TimeoutError{Option: "Timeout", After: d})
+		f.bound = &bound{parent: f.parent}
+		f.bound.ctx, f.bound.cancel = context.WithTimeoutCause(f.parent, d, &TimeoutError{Option: "Timeout", After: d})
+		f.ctx = f.bound.ctx
 	}
 	first := firstOf(req)
 	if info, ok := impersonate.RequestInfoFrom(f.parent); ok {
-		f.first = info
-		f.own = &f.first
+		f.own = f.borrow()
+		*f.own = info
 		f.plan = planOf(f.own)
 	} else {
-		f.plan = planFor(first)
+		f.plan.init(first)
 	}
 	f.begin(req)
-	return f, nil
+	return nil
 }
 
 // firstOf is the request that began the chain of redirects that an
@@ -262,7 +265,7 @@ func (f *fetch) abandon() {
 		f.resp.Body.Close()
 	}
 	f.op.end(opFailed)
-	f.cancel()
+	f.bound.end()
 }
 
 // hops sends the hops, one after the other.
@@ -316,13 +319,13 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 	}
 	if resp.Body == http.NoBody {
 		f.op.end(opOK)
-		f.cancel()
+		f.bound.end()
 		return resp, nil
 	}
 	src := resp.Body
-	b := &f.body
+	b := f.body
 	b.init(f, src)
-	if w, ok := src.(io.Writer); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+	if w, ok := upgradeOf(resp); ok {
 		resp.Body = &upgraded{body: b, w: w}
 	} else {
 		resp.Body = b
@@ -332,9 +335,16 @@ func (f *fetch) deliver(resp *http.Response) (*http.Response, error) {
 			return resp, err
 		}
 	}
-	r, _ := src.(received)
-	f.op.handOut(r)
+	f.op.handOut()
 	return resp, nil
+}
+
+// upgradeOf is the way to the server on the connection that a 101 response left.
+func upgradeOf(resp *http.Response) (w io.Writer, ok bool) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		w, ok = resp.Body.(io.Writer)
+	}
+	return w, ok
 }
 
 // outcome is what err, from the floor or the wait for it, says of the request.
@@ -363,13 +373,13 @@ func (f *fetch) fail(err error, out Outcome) error {
 			counts = opAborted
 		}
 	default:
-		err = timeoutCause(f.ctx, f.parent, err)
+		err = f.bound.cause(err)
 	}
 	if out == MaybeProcessed && errors.Is(err, ErrNotSent) {
 		err = &opaque{err: err, hide: []error{ErrNotSent}}
 	}
 	f.op.end(counts)
-	f.cancel()
+	f.bound.end()
 	re := &RequestError{Outcome: out, Err: err}
 	if !f.single && f.cur != nil {
 		re.Method, re.URL = f.cur.Method, redact(f.url)

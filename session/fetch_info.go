@@ -20,14 +20,25 @@ func (f *fetch) credentialed() bool {
 	}
 }
 
+// typed is what info makes of a plain plan. It is never written to.
+var typed = impersonate.RequestInfo{Dest: fingerprints.Document, Mode: fingerprints.Navigate,
+	Site: fingerprints.SiteNone, Kind: "typed", UserActivated: true}
+
 // info is what the floor is told about this hop.
 func (f *fetch) info() *impersonate.RequestInfo {
 	if f.own != nil && !f.chain.redirected {
 		return f.own
 	}
 	p, c := &f.plan, &f.chain
-	i := &f.first
-	if f.sent {
+	if p.plain && !c.redirected && c.referrer == nil && f.s.hints.isEmpty() {
+		f.sentHints = nil
+		return &typed // the way of most requests
+	}
+	i := f.lent
+	switch {
+	case i == nil:
+		i = f.borrow()
+	case f.sent:
 		i = new(impersonate.RequestInfo) // the floor may still look at the first
 	}
 	*i = impersonate.RequestInfo{

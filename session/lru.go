@@ -3,12 +3,14 @@ package session
 import (
 	"container/list"
 	"sync"
+	"sync/atomic"
 )
 
 // An lru is a map of bounded size: what a server makes us remember drops out
 // when it was not used for longest.
 type lru[K comparable, V any] struct {
 	size int
+	n    atomic.Int64 // entries; changed under mu, and asked for without it by each request
 
 	mu      sync.Mutex // guards the fields below
 	entries map[K]*list.Element
@@ -52,6 +54,7 @@ func (l *lru[K, V]) put(key K, v V) {
 		l.order.Remove(last)
 		delete(l.entries, last.Value.(lruEntry[K, V]).key)
 	}
+	l.n.Store(int64(l.order.Len()))
 }
 
 func (l *lru[K, V]) drop(key K) {
@@ -61,10 +64,7 @@ func (l *lru[K, V]) drop(key K) {
 		l.order.Remove(e)
 		delete(l.entries, key)
 	}
+	l.n.Store(int64(l.order.Len()))
 }
 
-func (l *lru[K, V]) len() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.order.Len()
-}
+func (l *lru[K, V]) len() int { return int(l.n.Load()) }

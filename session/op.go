@@ -1,14 +1,16 @@
 package session
 
+import "io"
+
 // An op is one admitted request, from begin to its error or to the end of its
 // response's body.
 type op struct {
 	life *lifecycle
+	src  io.ReadCloser // the floor's body; constant once handed out
 
 	// Guarded by life.mu.
 	prev, next *op
 	phase      opPhase
-	body       received // once handed out, if the floor's body can tell
 }
 
 // opPhase is where an op is.
@@ -60,20 +62,29 @@ func (o *op) endLocked(out opOutcome) {
 // stays readable and is no loss.
 func (o *op) settleLocked(forced bool) {
 	out := opOK
-	if forced && (o.phase != opHandedOut || o.body == nil || !o.body.Received()) {
+	if forced && !o.hasAllLocked() {
 		out = opAborted
 	}
 	o.endLocked(out)
 }
 
-// handOut says that a response leaves for the caller.
-func (o *op) handOut(body received) {
+// hasAllLocked reports whether the response is handed out and its last byte
+// there, if the floor's body can tell.
+func (o *op) hasAllLocked() bool {
+	if o.phase != opHandedOut {
+		return false
+	}
+	r, ok := o.src.(received)
+	return ok && r.Received()
+}
+
+// handOut says that a response leaves for the caller; src is its body.
+func (o *op) handOut() {
 	o.life.mu.Lock()
 	defer o.life.mu.Unlock()
 	if o.phase == opEnded {
 		return
 	}
-	o.body = body
 	o.moveLocked(opHandedOut)
 }
 

@@ -31,26 +31,28 @@ type plan struct {
 	site     fingerprints.Site // of the first request, where it is not to be computed
 	checked  bool              // CORS is enforced: the request is a tab's
 	foreign  bool              // client is of another site, for which topLevel counts as a third party
+
+	plain bool // a typed address, of which the caller said nothing: typed is all there is to tell
 }
 
-// planFor is the plan of a request without a tab: GET and HEAD are a typed
-// navigation, an upgrade is a WebSocket, and others are fetch(), from a
-// document of the target's own origin.
-func planFor(req *http.Request) plan {
+// init makes p, which is zero, the plan of a request without a tab: GET and HEAD
+// are a typed navigation, an upgrade is a WebSocket, and others are fetch(),
+// from a document of the target's own origin.
+func (p *plan) init(req *http.Request) {
 	o := fetchOptions(req.Context())
 	switch {
 	case isUpgrade(req):
 		own := ownDocument(req)
-		return plan{dest: fingerprints.WebSocket, mode: fingerprints.ModeWebSocket, credentials: CredentialsInclude,
-			client: own, topLevel: own}
+		p.dest, p.mode, p.credentials = fingerprints.WebSocket, fingerprints.ModeWebSocket, CredentialsInclude
+		p.client, p.topLevel = own, own
 	case req.Method == "" || req.Method == http.MethodGet || req.Method == http.MethodHead:
-		return plan{dest: fingerprints.Document, mode: fingerprints.Navigate, kind: cmp.Or(o.Kind, "typed"), user: !o.Script,
-			credentials: CredentialsInclude, cache: o.Cache, fetchPriority: o.Priority}
+		p.dest, p.mode, p.credentials = fingerprints.Document, fingerprints.Navigate, CredentialsInclude
+		p.kind, p.user, p.cache, p.fetchPriority = cmp.Or(o.Kind, "typed"), !o.Script, o.Cache, o.Priority
+		p.plain = o == &noFetchOptions
 	default:
 		own := ownDocument(req)
-		p := plan{dest: fingerprints.Empty, client: own, topLevel: own, referrer: own}
+		p.dest, p.client, p.topLevel, p.referrer = fingerprints.Empty, own, own, own
 		p.apply(o)
-		return p
 	}
 }
 

@@ -30,6 +30,7 @@ type Session struct {
 	hsts   *hstsStore
 	hints  *hintStore
 	checks *preflightCache
+	urls   urlCache
 	count  counters
 
 	routing sync.Mutex // held over SetProxy
@@ -104,11 +105,11 @@ func newSession(o Options, p *fingerprints.Profile, f floor) *Session {
 // *RequestError; where a chain of redirects or retries ended in it, the last
 // response is returned too, with its body closed.
 func (s *Session) Do(req *http.Request) (*http.Response, error) {
-	f, err := s.newFetch(req)
-	if err != nil {
+	var f fetch
+	defer f.free()
+	if err := f.start(s, req); err != nil {
 		return nil, err
 	}
-	defer f.free()
 	return f.run()
 }
 
@@ -135,46 +136,22 @@ func (s *Session) PostForm(ctx context.Context, url string, v url.Values) (*http
 const formType = "application/x-www-form-urlencoded"
 
 func (s *Session) do(ctx context.Context, method, url, contentType string, body io.Reader) (*http.Response, error) {
-	req, err := newRequest(ctx, method, url, contentType, body)
+	req, err := s.newRequest(ctx, method, url, contentType, body)
 	if err != nil {
 		return nil, err
 	}
 	return s.Do(req)
 }
 
-// newRequest makes a request from a caller's strings. The error has no query in it.
-func newRequest(ctx context.Context, method, rawURL, contentType string, body io.Reader) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, method, rawURL, body)
-	if err != nil {
-		if c, ok := body.(io.Closer); ok {
-			c.Close()
-		}
-		return nil, &RequestError{Method: method, URL: "(invalid URL)", Outcome: NotSent,
-			Err: &InvalidRequestError{Part: "URL", Reason: urlReason(err)}}
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	return req, nil
-}
-
-// urlReason is err without the URL in it, which may hold a password.
-func urlReason(err error) string {
-	if ue, ok := err.(*url.Error); ok { //nolint:errorlint // url.Parse returns it bare
-		return ue.Err.Error()
-	}
-	return err.Error()
-}
-
 // RoundTrip sends one request and follows nothing: with it a Session is the
 // Transport of an http.Client, which brings cookies and redirects of its own.
 // The body is decoded as Do does it.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
-	f, err := s.newFetch(req)
-	if err != nil {
+	var f fetch
+	defer f.free()
+	if err := f.start(s, req); err != nil {
 		return nil, err
 	}
-	defer f.free()
 	f.single = true
 	return f.run()
 }

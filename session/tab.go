@@ -173,8 +173,9 @@ func (t *Tab) navigation(ctx context.Context) plan {
 
 // navigate sends the request and shows its response.
 func (t *Tab) navigate(req *http.Request, p plan) (*http.Response, error) {
-	f, err := t.s.newFetch(req)
-	if err != nil {
+	var f fetch
+	defer f.free()
+	if err := f.start(t.s, req); err != nil {
 		return nil, err
 	}
 	f.replan(p)
@@ -259,8 +260,9 @@ func (t *Tab) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // send sends a request that the document makes.
 func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, error) {
-	f, err := t.fetch(req, p)
-	if err != nil {
+	var f fetch
+	defer f.free()
+	if err := f.startIn(t, req, p); err != nil {
 		return nil, err
 	}
 	f.single = single
@@ -270,18 +272,17 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 	return f.run()
 }
 
-// fetch admits a request that the document makes. Without a document it comes
-// from one at the target's root.
-func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
+// startIn is start for a request that t's document makes. Without a document it
+// comes from one at the target's root.
+func (f *fetch) startIn(t *Tab, req *http.Request, p plan) error {
 	d := t.shown()
 	if d != nil && req != nil && req.URL != nil && !req.URL.IsAbs() {
 		rel := req
 		req = req.WithContext(req.Context())
 		req.URL = d.url.ResolveReference(rel.URL)
 	}
-	f, err := t.s.newFetch(req)
-	if err != nil {
-		return nil, err
+	if err := f.start(t.s, req); err != nil {
+		return err
 	}
 	if d == nil {
 		d = &document{url: &url.URL{Scheme: httpScheme(f.url.Scheme), Host: f.url.Host, Path: "/"}}
@@ -297,7 +298,7 @@ func (t *Tab) fetch(req *http.Request, p plan) (*fetch, error) {
 	p.apply(fetchOptions(f.parent))
 	t.s.habits.inherit(&p, d)
 	f.replan(p)
-	return f, nil
+	return nil
 }
 
 // Preconnect makes the connection on which Load, or Navigate if dest is
@@ -308,13 +309,13 @@ func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string
 	if err != nil {
 		return err
 	}
-	var f *fetch
+	var f fetch
 	if dest == fingerprints.Document && t.parent == nil {
-		if f, err = t.s.newFetch(req); err == nil {
+		if err = f.start(t.s, req); err == nil {
 			f.replan(t.navigation(ctx))
 		}
 	} else {
-		f, err = t.fetch(req, plan{dest: dest})
+		err = f.startIn(t, req, plan{dest: dest})
 	}
 	if err != nil {
 		return err
@@ -323,7 +324,7 @@ func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string
 		return f.fail(err, NotSent)
 	}
 	f.op.end(opOK)
-	f.cancel()
+	f.bound.end()
 	return nil
 }
 
@@ -347,7 +348,7 @@ func (t *Tab) request(ctx context.Context, method, rawURL, contentType string, b
 	if body != nil {
 		r = body
 	}
-	req, err := newRequest(ctx, method, rawURL, contentType, r)
+	req, err := t.s.newRequest(ctx, method, rawURL, contentType, r)
 	if err == nil {
 		maps.Copy(req.Header, fetchOptions(ctx).Header)
 	}
