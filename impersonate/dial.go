@@ -17,6 +17,9 @@ const (
 // dial makes a connection for key. It is the pool's Dial.
 func (t *Transport) dial(ctx context.Context, key connKey) (*clientConn, error) {
 	t.count.dials.Add(1)
+	if key.scheme == "https" {
+		growStack(len(key.host))
+	}
 	cc := &clientConn{key: key}
 	nc, err := t.dialPath(ctx, key, cc)
 	if err != nil {
@@ -42,6 +45,18 @@ func (t *Transport) dial(ctx context.Context, key connKey) (*clientConn, error) 
 		t.stopKeepalive(nc)
 	}
 	return cc, nil
+}
+
+// growStack makes the goroutine's stack as large as ML-KEM and P-256 will need
+// it, at once: left to grow step by step, a dial's new stack is copied four
+// times. The garbage collector may take half of it back while a server's answer
+// is waited for. What it returns does not matter.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [16 << 10]byte
+	room[i%len(room)] = 1
+	return room[(i+1)%len(room)]
 }
 
 // dialPath makes the byte stream to key's server, through the proxy if there

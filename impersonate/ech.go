@@ -29,7 +29,8 @@ func appendECHGrease(b []byte, spec *fingerprints.ECHGrease, lengths []int, d *d
 
 	b = append16(b, uint16(spec.Enc))
 	if spec.Enc == 32 {
-		b = append(b, newSpareX25519().public[:]...)
+		key := anyX25519()
+		b = append(b, key[:]...)
 	} else {
 		b = appendRandom(b, spec.Enc)
 	}

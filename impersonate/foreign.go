@@ -26,7 +26,7 @@ func (f *foreignCalls) leave() {
 
 // wait gives those under way stuckGrace to return, and returns how many do not.
 func (f *foreignCalls) wait() int {
-	for range graceSlices {
+	for n := 0; n < graceSlices && f.n.Load() > 0; n++ {
 		timer := time.NewTimer(stuckGrace / graceSlices)
 		for passed := false; f.n.Load() > 0 && !passed; {
 			select {

@@ -99,17 +99,6 @@ func (t *tlsClient) handshake(ctx context.Context, conn net.Conn, p handshakePar
 	return c, nil
 }
 
-// growStack makes the goroutine's stack as large as ML-KEM and P-256 will need
-// it, at once: left to grow step by step, a dial's new stack is copied four
-// times. What it returns does not matter.
-//
-//go:noinline
-func growStack(i int) byte {
-	var room [16 << 10]byte
-	room[i%len(room)] = 1
-	return room[(i+1)%len(room)]
-}
-
 // addrOf is the peer's address for messages.
 func addrOf(conn net.Conn) string {
 	if a := conn.RemoteAddr(); a != nil {
@@ -168,6 +157,11 @@ func (hs *clientHandshake) makeHello() error {
 	sess := hs.t.tickets.take(key, hs.t.verifier.now())
 	if sess != nil && !hs.t.spec.canOffer(sess) {
 		sess = nil
+	}
+	if sess != nil {
+		if err := sess.prepare(); err != nil {
+			return err
+		}
 	}
 	hs.port = &sessionPort{client: hs.t, key: key, offered: sess}
 	var err error

@@ -42,7 +42,11 @@ func (hs *clientHandshake) inspect(b []byte) (int, error) {
 		if kind == recordChangeCipherSpec {
 			continue // for middleboxes, at any point (RFC 8446, section 5)
 		}
-		message = append(message, content...)
+		if message == nil {
+			message = slices.Clip(content) // the whole of it, nearly always
+		} else {
+			message = append(message, content...)
+		}
 		if len(message) < 4 {
 			continue
 		}

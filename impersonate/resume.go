@@ -16,9 +16,10 @@ import (
 // A session is what a connection left behind for the next one to resume.
 type session struct {
 	version uint16
-	state   *utls.ClientSessionState
+	state   *utls.ClientSessionState // TLS 1.3: nil until prepare
 	expires time.Time
-	server  *vouched // the host in the ticket's key
+	server  *vouched  // the host in the ticket's key
+	ticket  *ticket13 // TLS 1.3 only
 }
 
 // vouched is what the connections that can resume one another know of their
@@ -172,7 +173,7 @@ func (p *sessionPort) Put(_ string, state *utls.ClientSessionState) {
 	if err != nil || len(ticket) > maxTicketSize || p.version != version12 {
 		return
 	}
-	p.client.tickets.put(p.key, &session{version12, state, p.client.verifier.now().Add(legacyLifetime), p.server})
+	p.client.tickets.put(p.key, &session{version: version12, state: state, expires: p.client.verifier.now().Add(legacyLifetime), server: p.server})
 }
 
 // A ticketKeeper makes sessions of the tickets of one TLS 1.3 connection.
@@ -215,15 +216,36 @@ func (k *ticketKeeper) keep(body cryptobyte.String) error {
 	if k == nil || life == 0 || len(ticket) == 0 || len(ticket) > maxTicketSize {
 		return nil
 	}
-	psk, err := k.suite.expand(k.master, "resumption", nonce, len(k.master))
+	now := k.client.verifier.now()
+	t := &ticket13{k, bytes.Clone(ticket), bytes.Clone(nonce), ageAdd, now, now.Add(life)}
+	k.client.tickets.put(k.key, &session{version: version13, expires: t.expires, server: k.server, ticket: t})
+	return nil
+}
+
+// A ticket13 is a NewSessionTicket. Most are never shown: what takes some time,
+// on the stack of whoever reads the connection, waits until this one is.
+type ticket13 struct {
+	keeper        *ticketKeeper
+	ticket, nonce []byte
+	ageAdd        uint32
+	received      time.Time
+	expires       time.Time
+}
+
+// prepare makes the state that uTLS takes. It is called by the one that took s
+// from the cache.
+func (s *session) prepare() error {
+	if s.state != nil {
+		return nil
+	}
+	t, k := s.ticket, s.ticket.keeper
+	psk, err := k.suite.expand(k.master, "resumption", t.nonce, len(k.master))
 	if err != nil {
 		return err
 	}
-	now := k.client.verifier.now()
-	state := utls.MakeClientSessionState(bytes.Clone(ticket), version13, k.id, psk, k.chain, nil)
-	state.SetCreatedAt(uint64(now.Unix()))
-	state.SetUseBy(uint64(now.Add(life).Unix()))
-	state.SetAgeAdd(ageAdd)
-	k.client.tickets.put(k.key, &session{version13, state, now.Add(life), k.server})
+	s.state = utls.MakeClientSessionState(t.ticket, version13, k.id, psk, k.chain, nil)
+	s.state.SetCreatedAt(uint64(t.received.Unix()))
+	s.state.SetUseBy(uint64(t.expires.Unix()))
+	s.state.SetAgeAdd(t.ageAdd)
 	return nil
 }

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
 )
 
 // TestResumption resumes at crypto/tls servers of both versions and checks on
@@ -233,6 +236,45 @@ func TestVerifyAgain(t *testing.T) {
 		got, err := v.verifyAgain(mine, "www.test", &proof{v.roots, forged})
 		if v.platform != (err != nil) {
 			t.Errorf("platform %v: chains %v, %v", v.platform, got, err)
+		}
+	}
+}
+
+// TestTicketIsPreparedLater: a ticket becomes a session when it is shown, with
+// what was true when it came, and not with what stands in the reader's buffer by
+// then.
+func TestTicketIsPreparedLater(t *testing.T) {
+	received := time.Unix(1_800_000_000, 0)
+	c := newTestClient(t, "chrome-156", tlsOptions{})
+	c.verifier.now = func() time.Time { return received }
+	suite := suites13[0x1301]
+	k := &ticketKeeper{client: c, key: "key", suite: suite, id: 0x1301, master: bytes.Repeat([]byte{5}, 32)}
+	body := slices.Concat([]byte{0, 0, 1, 0, 1, 2, 3, 4, 3}, []byte("non"), []byte{0, 6}, []byte("ticket"), []byte{0, 0})
+	if err := k.keep(cryptobyte.String(body)); err != nil {
+		t.Fatal(err)
+	}
+	clear(body)
+	c.verifier.now = func() time.Time { return received.Add(time.Minute) }
+	sess := c.tickets.take("key", received.Add(time.Minute))
+	if sess == nil {
+		t.Fatal("no session")
+	}
+	if err := sess.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	psk, err := suite.expand(k.master, "resumption", []byte("non"), 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, state, err := sess.state.ResumptionState()
+	if err != nil || string(ticket) != "ticket" || !bytes.Equal(sess.state.MasterSecret(), psk) {
+		t.Fatalf("ticket %q, secret %x, %v", ticket, sess.state.MasterSecret(), err)
+	}
+	for field, want := range map[string]uint64{
+		"createdAt": uint64(received.Unix()), "useBy": uint64(received.Unix()) + 256, "ageAdd": 0x01020304,
+	} {
+		if got := reflect.ValueOf(state).Elem().FieldByName(field).Uint(); got != want { // nothing else shows it
+			t.Errorf("%s is %d, want %d", field, got, want)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type clientHello struct {
 	sessionID  []byte
 	suites     []uint16
 	extensions []utls.TLSExtension
+	room       []byte // of the blocks; its end is where the next one begins
 	spans      []span // the extensions that are in it, in order
 	size       int    // bytes so far, as they count for padding
 
@@ -116,6 +117,8 @@ func (s *helloSpec) newHello(p *handshakeParams, sess *session) (*clientHello, e
 	h.size = 4 + 2 + 32 + 1 + len(h.sessionID) + 2 + 2*len(h.suites) + 1 + len(s.profile.Compression) + 2
 	order := s.order(h.draws)
 	h.spans = make([]span, 0, len(order)+2)
+	h.room = make([]byte, 0, 768) // all extensions of a browser but key_share
+	h.extensions = make([]utls.TLSExtension, 0, 6)
 	for _, i := range order {
 		x := &s.extensions[i]
 		if !x.grease && slices.Contains(v.drop, x.id) && !h.needsTicket(x.id) {
@@ -181,7 +184,7 @@ func (h *clientHello) addExtension(x *specExtension, g *greaseValues, v *helloVa
 		last, _ = h.extensions[n-1].(*block)
 	}
 	if last == nil {
-		last = &block{wire: make([]byte, 0, 512)}
+		last = &block{wire: h.room[len(h.room):]}
 		h.extensions = append(h.extensions, last)
 	}
 	start := len(last.wire)
@@ -189,6 +192,7 @@ func (h *clientHello) addExtension(x *specExtension, g *greaseValues, v *helloVa
 	if last.wire, err = h.appendExtension(last.wire, x, g, v); err != nil {
 		return err
 	}
+	h.room = last.wire
 	if len(last.wire) > start {
 		h.spans = append(h.spans, span{x.id, x.grease, len(h.extensions) - 1, start})
 		h.size += len(last.wire) - start

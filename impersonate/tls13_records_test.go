@@ -291,6 +291,9 @@ func TestFinisherKeepsTickets(t *testing.T) {
 	if sess == nil {
 		t.Fatal("no session")
 	}
+	if err := sess.prepare(); err != nil {
+		t.Fatal(err)
+	}
 	suite := suites13[conn.state.suite]
 	master := <-secrets
 	want, err := suite.expand(master, "resumption", []byte{7}, len(master))

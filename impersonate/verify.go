@@ -23,7 +23,8 @@ type verifier struct {
 	roots    *x509.CertPool
 	pins     map[[sha256.Size]byte]bool // empty = none
 	insecure bool
-	platform bool // the system verifies, and whom it trusts may change under us
+	platform bool        // the system verifies, and whom it trusts may change under us
+	proofs   *proofCache // nil = every chain is verified anew
 	now      func() time.Time
 }
 
@@ -32,6 +33,11 @@ func newVerifier(opts *tlsOptions) (*verifier, error) {
 	switch runtime.GOOS {
 	case "windows", "darwin", "ios": // elsewhere x509 reads the system's roots once
 		v.platform = opts.RootCAs == nil
+	}
+	// A pool of the caller's may have constraints: functions that may say no at
+	// any time, and it cannot be asked whether there are any.
+	if opts.RootCAs == nil && !v.platform {
+		v.proofs = &systemProofs
 	}
 	for _, pin := range opts.PinnedSPKI {
 		sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(pin, "sha256/"))
@@ -53,10 +59,17 @@ func (v *verifier) verify(certs []*x509.Certificate, host string) ([][]*x509.Cer
 	if v.insecure {
 		return nil, v.checkPins([][]*x509.Certificate{certs[:1]}, host)
 	}
+	now, name := v.now(), verifyName(host)
+	if v.proofs != nil {
+		chains := validAt(v.proofs.find(certs, name, now), now)
+		if len(chains) > 0 && v.checkPins(chains, host) == nil {
+			return chains, nil // else there may be a chain today that there was not
+		}
+	}
 	opts := x509.VerifyOptions{
 		Roots:         v.roots,
-		CurrentTime:   v.now(),
-		DNSName:       verifyName(host),
+		CurrentTime:   now,
+		DNSName:       name,
 		Intermediates: x509.NewCertPool(),
 	}
 	for _, c := range certs[1:] {
@@ -65,6 +78,9 @@ func (v *verifier) verify(certs []*x509.Certificate, host string) ([][]*x509.Cer
 	chains, err := certs[0].Verify(opts)
 	if err != nil {
 		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
+	}
+	if v.proofs != nil {
+		v.proofs.add(certs, name, chains, now)
 	}
 	return chains, v.checkPins(chains, host)
 }
@@ -84,19 +100,25 @@ func (v *verifier) verifyAgain(certs []*x509.Certificate, host string, before *p
 	if v.insecure || v.platform || before.roots != v.roots {
 		return v.verify(certs, host)
 	}
-	now := v.now()
+	valid := validAt(before.chains, v.now())
+	valid = slices.DeleteFunc(valid, func(chain []*x509.Certificate) bool { return !chain[0].Equal(certs[0]) })
+	if len(valid) == 0 {
+		return v.verify(certs, host)
+	}
+	return valid, v.checkPins(valid, host)
+}
+
+// validAt returns the chains none of whose certificates is too new or too old.
+func validAt(chains [][]*x509.Certificate, now time.Time) [][]*x509.Certificate {
 	var valid [][]*x509.Certificate
-	for _, chain := range before.chains {
-		if chain[0].Equal(certs[0]) && !slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
+	for _, chain := range chains {
+		if !slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
 			return now.Before(c.NotBefore) || now.After(c.NotAfter)
 		}) {
 			valid = append(valid, chain)
 		}
 	}
-	if len(valid) == 0 {
-		return v.verify(certs, host)
-	}
-	return valid, v.checkPins(valid, host)
+	return valid
 }
 
 // checkPins asks that one certificate of one chain has a pinned key.

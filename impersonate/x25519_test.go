@@ -87,6 +87,12 @@ func BenchmarkX25519(b *testing.B) {
 			}
 		}
 	})
+	b.Run("any", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			anyX25519()
+		}
+	})
 	b.Run("spare", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
