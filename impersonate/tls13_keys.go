@@ -3,6 +3,8 @@ package impersonate
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
@@ -20,13 +22,12 @@ type suite13 struct {
 	keySize int
 	aead    func(key []byte) (cipher.AEAD, error)
 	hash    func() hash.Hash
-	sha384  bool // is what hash is; else SHA-256
 }
 
 var suites13 = map[uint16]*suite13{
-	0x1301: {16, newGCM, sha256.New, false},
-	0x1302: {32, newGCM, sha512.New384, true},
-	0x1303: {chacha20poly1305.KeySize, chacha20poly1305.New, sha256.New, false},
+	0x1301: {16, newGCM, sha256.New},
+	0x1302: {32, newGCM, sha512.New384},
+	0x1303: {chacha20poly1305.KeySize, chacha20poly1305.New, sha256.New},
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
@@ -37,44 +38,12 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// expand is HKDF-Expand-Label (RFC 8446, section 7.1) for n bytes, no more than
-// the hash has: then it is one HMAC.
+// expand is HKDF-Expand-Label (RFC 8446, section 7.1).
 func (s *suite13) expand(secret []byte, label string, context []byte, n int) ([]byte, error) {
-	info := append16(make([]byte, 0, 128), uint16(n))
+	info := append16(make([]byte, 0, 64), uint16(n))
 	info = append(append(append(info, byte(len("tls13 ")+len(label))), "tls13 "...), label...)
 	info = append(append(info, byte(len(context))), context...)
-	mac := s.hmac(secret, append(info, 1))
-	if n > len(mac) {
-		return nil, newAlert(alertInternalError, "%d bytes of a secret of %d", n, len(mac))
-	}
-	return mac[:n:n], nil
-}
-
-// hmac is HMAC (RFC 2104) of a whole message, with a key no longer than a block.
-// Package hmac takes three times as long for so little, and a dozen objects.
-func (s *suite13) hmac(key, message []byte) []byte {
-	var pad [sha512.BlockSize]byte
-	size := sha256.BlockSize
-	if s.sha384 {
-		size = sha512.BlockSize
-	}
-	copy(pad[:], key)
-	for i := range pad {
-		pad[i] ^= 0x36
-	}
-	inner := append(append(make([]byte, 0, 384), pad[:size]...), message...)
-	for i := range pad {
-		pad[i] ^= 0x36 ^ 0x5c
-	}
-	outer := append(make([]byte, 0, 256), pad[:size]...)
-	if s.sha384 {
-		sum := sha512.Sum384(inner)
-		sum = sha512.Sum384(append(outer, sum[:]...))
-		return slices.Clone(sum[:])
-	}
-	sum := sha256.Sum256(inner)
-	sum = sha256.Sum256(append(outer, sum[:]...))
-	return slices.Clone(sum[:])
+	return hkdf.Expand(s.hash, secret, string(info), n)
 }
 
 // derive is Derive-Secret for a secret of the size of the hash.
@@ -88,7 +57,9 @@ func (s *suite13) finished(secret []byte, transcript hash.Hash) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.hmac(key, transcript.Sum(nil)), nil
+	mac := hmac.New(s.hash, key)
+	mac.Write(transcript.Sum(nil))
+	return mac.Sum(nil), nil
 }
 
 // trafficKeys protect the records of one direction (RFC 8446, section 5.2).
