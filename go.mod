@@ -3,6 +3,7 @@ module github.com/guise-http/guise
 go 1.25.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/andybalholm/brotli v1.2.0
 	github.com/klauspost/compress v1.18.3
 	github.com/refraction-networking/utls v1.8.2

@@ -3,6 +3,8 @@ package impersonate
 import (
 	"crypto/ecdh"
 	"crypto/rand"
+	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -19,7 +21,7 @@ func TestSpareX25519(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := private.PublicKey().Bytes(); string(want) != string(k.public[:]) {
-			t.Fatalf("seed %x: public key %x, want %x", k.seed, k.public, want)
+			t.Fatalf("scalar %x: public key %x, want %x", k.scalar, k.public, want)
 		}
 		if seen[k.public] {
 			t.Fatalf("%x came twice", k.public)
@@ -75,6 +77,67 @@ func TestSpareShares(t *testing.T) {
 			t.Errorf("%s: %d different keys, want %d", tc.name, len(publics), want)
 		}
 	}
+}
+
+// fieldPrime is 2^255-19.
+var fieldPrime = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+
+// TestAnyX25519: each key is of the group that the base point generates, the
+// order of which takes it to infinity. A point of the curve's other seven
+// cosets, or of its twist, could be told from a browser's key.
+func TestAnyX25519(t *testing.T) {
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	seen := make(map[[32]byte]bool)
+	for range 100 {
+		u := anyX25519()
+		if seen[u] {
+			t.Fatalf("%x came twice", u)
+		}
+		seen[u] = true
+		if !multiple(u, order) {
+			t.Errorf("%x is not in the group of the base point", u)
+		}
+		key, err := ecdh.X25519().GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !multiple([32]byte(key.PublicKey().Bytes()), order) {
+			t.Errorf("the test does not know a real key: %x", key.PublicKey().Bytes())
+		}
+		peer, err := ecdh.X25519().NewPublicKey(u[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := key.ECDH(peer); err != nil {
+			t.Errorf("%x is no key: %v", u, err)
+		}
+	}
+}
+
+// multiple reports whether n times the point at u, on the curve or its twist, is
+// infinity. It is the ladder of RFC 7748, section 5, without clamping.
+func multiple(u [32]byte, n *big.Int) bool {
+	slices.Reverse(u[:])
+	x1 := new(big.Int).SetBytes(u[:])
+	mod := func(z *big.Int) *big.Int { return z.Mod(z, fieldPrime) }
+	mul := func(a, b *big.Int) *big.Int { return mod(new(big.Int).Mul(a, b)) }
+	add := func(a, b *big.Int) *big.Int { return mod(new(big.Int).Add(a, b)) }
+	sub := func(a, b *big.Int) *big.Int { return mod(new(big.Int).Sub(a, b)) }
+	x2, z2, x3, z3 := big.NewInt(1), big.NewInt(0), x1, big.NewInt(1)
+	for i := n.BitLen() - 1; i >= 0; i-- {
+		if n.Bit(i) == 1 {
+			x2, z2, x3, z3 = x3, z3, x2, z2
+		}
+		da, cb := mul(sub(x3, z3), add(x2, z2)), mul(add(x3, z3), sub(x2, z2))
+		aa, bb := mul(add(x2, z2), add(x2, z2)), mul(sub(x2, z2), sub(x2, z2))
+		e := sub(aa, bb)
+		x3, z3 = mul(add(da, cb), add(da, cb)), mul(x1, mul(sub(da, cb), sub(da, cb)))
+		x2, z2 = mul(aa, bb), mul(e, add(aa, mul(big.NewInt(121665), e)))
+		if n.Bit(i) == 1 {
+			x2, z2, x3, z3 = x3, z3, x2, z2
+		}
+	}
+	return z2.Sign() == 0
 }
 
 // BenchmarkX25519 is what a key pair costs whose private half is not used.
