@@ -345,9 +345,27 @@ func (b *responseBody) Received() bool {
 
 // Close ends the response. If it is not complete, its stream is reset.
 func (b *responseBody) Close() error {
+	if b.closeRead() {
+		return nil
+	}
 	b.s.closeBody()
 	b.s.tell() // a Read that waits
 	return nil
+}
+
+// closeRead is Close for a body that has been read to its end, which is no
+// concern of the connection's: nothing is left to give back or to reset.
+func (b *responseBody) closeRead() bool {
+	if b.s.info.length != 0 || b.s.info.tunnel {
+		return false // what we send may not be at its end
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != bodyEnded || b.err != io.EOF || b.buffered > 0 { //nolint:errorlint // only our own EOF is the clean end
+		return false
+	}
+	b.state, b.err = bodyDropped, ErrBodyClosed
+	return true
 }
 
 func (s *stream) closeBody() {

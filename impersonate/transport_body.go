@@ -166,9 +166,12 @@ func (b *responseBody) Received() bool {
 func (b *responseBody) Close() error {
 	b.mu.Lock()
 	b.closed = true
+	ended := b.ended
 	b.mu.Unlock()
 	err := b.rc.Close()
-	b.end(outcomeOK)
+	if !ended {
+		b.end(outcomeOK)
+	}
 	return err
 }
 

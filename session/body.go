@@ -22,6 +22,7 @@ type body struct {
 	r     io.Reader  // src, or the decoder over it; nil once released
 	limit bodyLimit
 	err   error // what every further Read returns
+	over  bool  // endLocked has run
 }
 
 // init takes over the body of f's response.
@@ -119,7 +120,7 @@ func (b *body) endLocked(err error) {
 	default:
 		err = b.bound.cause(err)
 	}
-	b.err = err
+	b.err, b.over = err, true
 	b.releaseLocked()
 	if !isEnd(err) {
 		b.src.Close()
@@ -157,8 +158,12 @@ func (b *body) Close() error {
 	}
 	err := b.src.Close()
 	if b.mu.TryLock() {
+		over := b.over
 		b.releaseLocked()
 		b.mu.Unlock()
+		if over {
+			return err
+		}
 	}
 	b.finish(opOK)
 	return err

@@ -30,7 +30,6 @@ type Session struct {
 	hsts   *hstsStore
 	hints  *hintStore
 	checks *preflightCache
-	urls   urlCache
 	count  counters
 
 	routing sync.Mutex // held over SetProxy
@@ -136,7 +135,7 @@ func (s *Session) PostForm(ctx context.Context, url string, v url.Values) (*http
 const formType = "application/x-www-form-urlencoded"
 
 func (s *Session) do(ctx context.Context, method, url, contentType string, body io.Reader) (*http.Response, error) {
-	req, err := s.newRequest(ctx, method, url, contentType, body)
+	req, err := newRequest(ctx, method, url, contentType, body)
 	if err != nil {
 		return nil, err
 	}

@@ -348,7 +348,7 @@ func (t *Tab) request(ctx context.Context, method, rawURL, contentType string, b
 	if body != nil {
 		r = body
 	}
-	req, err := t.s.newRequest(ctx, method, rawURL, contentType, r)
+	req, err := newRequest(ctx, method, rawURL, contentType, r)
 	if err == nil {
 		maps.Copy(req.Header, fetchOptions(ctx).Header)
 	}

@@ -101,13 +101,13 @@ func pageLoad(t *testing.T, s *Session) {
 func pageFetches(t *testing.T, s *Session, tab *Tab, must func(*http.Response, error)) {
 	call := func(o FetchOptions, do func(*http.Request) (*http.Response, error), method, u, contentType, body string, header ...string) {
 		t.Helper()
-		req, err := s.newRequest(WithFetchOptions(t.Context(), o), method, u, contentType, nil)
+		req, err := newRequest(WithFetchOptions(t.Context(), o), method, u, contentType, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if body != "" {
 			req.Body, req.ContentLength = http.NoBody, int64(len(body))
-			req, _ = s.newRequest(req.Context(), method, u, contentType, strings.NewReader(body))
+			req, _ = newRequest(req.Context(), method, u, contentType, strings.NewReader(body))
 		}
 		for i := 0; i < len(header); i += 2 {
 			req.Header.Set(header[i], header[i+1])
