@@ -76,12 +76,12 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // copyBuffers are what WriteTo reads into: as much as comes at once.
-var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // WriteTo implements io.WriterTo for io.Copy: a long body is read in larger
 // pieces than by a buffer that io.Copy would bring.
 func (b *body) WriteTo(w io.Writer) (n int64, err error) {
-	buf := copyBuffers.Get().(*[64 << 10]byte)
+	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
 	for {
 		got, err := b.Read(buf[:])
