@@ -125,7 +125,7 @@ type lookupIP func(ctx context.Context, network, host string) ([]netip.Addr, err
 func (t *Transport) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if ask := t.opts.LookupNetIP; ask != nil {
 		return t.lookupWith(ctx, func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return lookupBoth(ctx, ask, host)
+			return lookupBoth(ctx, untracedLookup(ask), host)
 		}, host)
 	}
 	return t.lookupWith(ctx, lookupSystem, host)
@@ -138,7 +138,7 @@ func (t *Transport) lookupWith(ctx context.Context, ask func(ctx context.Context
 	}
 	trace := tracerOf(ctx)
 	trace.dnsStart(host)
-	addrs, err := ask(untraced{ctx}, host)
+	addrs, err := ask(ctx, host)
 	trace.dnsDone(addrs, err)
 	return addrs, err
 }
@@ -149,7 +149,15 @@ type lookupResult struct {
 }
 
 func lookupSystem(ctx context.Context, host string) ([]netip.Addr, error) {
-	return lookupTogether(ctx, net.DefaultResolver.LookupNetIP, host)
+	return lookupTogether(ctx, untracedLookup(net.DefaultResolver.LookupNetIP), host)
+}
+
+// untracedLookup hides the values of the context from ask, and no earlier: a
+// context that hides them takes a goroutine to end those derived from it.
+func untracedLookup(ask lookupIP) lookupIP {
+	return func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+		return ask(untraced{ctx}, network, host)
+	}
 }
 
 // lookupTogether asks a resolver that heeds its context. One question for both

@@ -3,6 +3,7 @@ package impersonate
 import (
 	"context"
 	"fmt"
+	"net/http/httptrace"
 	"net/netip"
 	"slices"
 	"testing"
@@ -65,5 +66,27 @@ func TestLookupTogether(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLookupIsTracedOnce: package net has httptrace's hooks in the context as
+// well, and would call them again.
+func TestLookupIsTracedOnce(t *testing.T) {
+	started := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) { started++ }})
+	for _, own := range []lookupIP{nil, func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+		if httptrace.ContextClientTrace(ctx) != nil {
+			t.Error("Options.LookupNetIP sees the hooks")
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}} {
+		started = 0
+		tr := &Transport{opts: Options{LookupNetIP: own}}
+		if _, err := tr.lookup(ctx, "localhost"); err != nil {
+			t.Log(err) // what it finds does not matter
+		}
+		if started != 1 {
+			t.Errorf("DNSStart was called %d times", started)
+		}
 	}
 }
