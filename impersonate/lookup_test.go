@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/guise-http/guise/fingerprints"
 )
 
 // TestLookupTogether: a resolver is asked once, and a family that it does not
@@ -69,11 +71,14 @@ func TestLookupTogether(t *testing.T) {
 	}
 }
 
-// TestLookupIsTracedOnce: package net has httptrace's hooks in the context as
+// TestDialIsTracedOnce: package net has httptrace's hooks in the context as
 // well, and would call them again.
-func TestLookupIsTracedOnce(t *testing.T) {
-	started := 0
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{DNSStart: func(httptrace.DNSStartInfo) { started++ }})
+func TestDialIsTracedOnce(t *testing.T) {
+	started, connects := 0, 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { started++ },
+		ConnectStart: func(string, string) { connects++ },
+	})
 	for _, own := range []lookupIP{nil, func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
 		if httptrace.ContextClientTrace(ctx) != nil {
 			t.Error("Options.LookupNetIP sees the hooks")
@@ -88,5 +93,13 @@ func TestLookupIsTracedOnce(t *testing.T) {
 		if started != 1 {
 			t.Errorf("DNSStart was called %d times", started)
 		}
+	}
+	tr := &Transport{profile: new(fingerprints.Profile)}
+	nc, err := tr.dialAddr(ctx, "127.0.0.1:1")
+	if err == nil {
+		nc.Close()
+	}
+	if connects != 1 {
+		t.Errorf("ConnectStart was called %d times", connects)
 	}
 }
