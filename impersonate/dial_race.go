@@ -104,7 +104,7 @@ func (t *Transport) dialAddr(ctx context.Context, addr string) (net.Conn, error)
 	if t.opts.DialContext != nil {
 		nc, err = t.dialForeign(ctx, addr)
 	} else {
-		nc, err = dialer(&t.profile.Connections.Keepalive).DialContext(untraced{ctx}, "tcp", addr)
+		nc, err = dialer(&t.profile.Connections.Keepalive).DialContext(untraced(ctx), "tcp", addr)
 	}
 	switch {
 	case err == nil && nc == nil:
@@ -125,7 +125,9 @@ type lookupIP func(ctx context.Context, network, host string) ([]netip.Addr, err
 func (t *Transport) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if ask := t.opts.LookupNetIP; ask != nil {
 		return t.lookupWith(ctx, func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return lookupBoth(ctx, ask, host)
+			return lookupBoth(ctx, func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+				return ask(valueless{ctx}, network, host)
+			}, host)
 		}, host)
 	}
 	return t.lookupWith(ctx, lookupSystem, host)
@@ -138,7 +140,7 @@ func (t *Transport) lookupWith(ctx context.Context, ask func(ctx context.Context
 	}
 	trace := tracerOf(ctx)
 	trace.dnsStart(host)
-	addrs, err := ask(untraced{ctx}, host)
+	addrs, err := ask(ctx, host)
 	trace.dnsDone(addrs, err)
 	return addrs, err
 }
@@ -149,7 +151,7 @@ type lookupResult struct {
 }
 
 func lookupSystem(ctx context.Context, host string) ([]netip.Addr, error) {
-	return lookupTogether(ctx, net.DefaultResolver.LookupNetIP, host)
+	return lookupTogether(untraced(ctx), net.DefaultResolver.LookupNetIP, host)
 }
 
 // lookupTogether asks a resolver that heeds its context. One question for both

@@ -3,11 +3,14 @@ package impersonate
 import (
 	"context"
 	"fmt"
+	"net/http/httptrace"
 	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/guise-http/guise/fingerprints"
 )
 
 // TestLookupTogether: a resolver is asked once, and a family that it does not
@@ -65,5 +68,38 @@ func TestLookupTogether(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestDialIsTracedOnce: package net has httptrace's hooks in the context as
+// well, and would call them again.
+func TestDialIsTracedOnce(t *testing.T) {
+	started, connects := 0, 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { started++ },
+		ConnectStart: func(string, string) { connects++ },
+	})
+	for _, own := range []lookupIP{nil, func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+		if httptrace.ContextClientTrace(ctx) != nil {
+			t.Error("Options.LookupNetIP sees the hooks")
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+	}} {
+		started = 0
+		tr := &Transport{opts: Options{LookupNetIP: own}}
+		if _, err := tr.lookup(ctx, "localhost"); err != nil {
+			t.Log(err) // what it finds does not matter
+		}
+		if started != 1 {
+			t.Errorf("DNSStart was called %d times", started)
+		}
+	}
+	tr := &Transport{profile: new(fingerprints.Profile)}
+	nc, err := tr.dialAddr(ctx, "127.0.0.1:1")
+	if err == nil {
+		nc.Close()
+	}
+	if connects != 1 {
+		t.Errorf("ConnectStart was called %d times", connects)
 	}
 }

@@ -58,8 +58,17 @@ func (t tracer) tlsDone(state tls.ConnectionState, err error) {
 	}
 }
 
-// untraced hides a context's values, httptrace's included, from package net,
-// which would call the hooks a second time.
-type untraced struct{ context.Context }
+// untraced is ctx for package net, without httptrace's hooks: it would call them a
+// second time.
+func untraced(ctx context.Context) context.Context {
+	if tracerOf(ctx).ClientTrace == nil {
+		return ctx
+	}
+	return valueless{ctx}
+}
 
-func (untraced) Value(any) any { return nil }
+// valueless hides a context's values. It answers nothing to package context,
+// either, which then takes a goroutine to end what is derived from it.
+type valueless struct{ context.Context }
+
+func (valueless) Value(any) any { return nil }
