@@ -86,6 +86,7 @@ func (c *ClientConn) enterClosedLocked(cause error, byUs bool) bool {
 	c.state, c.finalErr = stateClosed, cause
 	close(c.closing)
 	c.startLoopLocked() // someone has to see the end
+	c.turns.stopLocked()
 	c.slots.refuseAll()
 	c.ping.stop()
 	for _, s := range c.streams {

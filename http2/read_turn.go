@@ -181,6 +181,14 @@ func (c *ClientConn) lingerOver() {
 	}
 }
 
+// stopLocked stops the timer of a connection that has ended: it would keep that
+// in memory, and somebody reads it to its end.
+func (t *turns) stopLocked() {
+	if t.timer != nil && t.timer.Stop() {
+		t.armed = false
+	}
+}
+
 // lookAhead has what has come on a connection that nobody reads handled before
 // a request that cannot be sent again: its end may be among that. The loop gets
 // time to read what there is; nothing tells when it will block, so this is

@@ -410,3 +410,26 @@ func TestCallerReadsAhead(t *testing.T) {
 		})
 	}
 }
+
+// A connection that has ended is in no timer's hands.
+func TestEndStopsTimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newFreeConn(t)
+		c := tc.conn
+		armed := func() [2]bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.wmu.Lock()
+			defer c.wmu.Unlock()
+			return [2]bool{c.turns.armed, c.out.watch.armed}
+		}
+		if got := armed(); got != [2]bool{true, true} {
+			t.Fatalf("before: %v", got)
+		}
+		c.Close()
+		<-c.Done()
+		if got := armed(); got != [2]bool{} {
+			t.Errorf("timers that still run: linger, write watch: %v", got)
+		}
+	})
+}

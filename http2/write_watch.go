@@ -37,6 +37,13 @@ func (w *writeWatch) beginLocked(c *ClientConn, ctx context.Context) {
 
 func (w *writeWatch) endLocked() { w.writing, w.ctx = false, nil }
 
+// stopLocked stops the timer when nothing will be written any more.
+func (w *writeWatch) stopLocked() {
+	if w.timer != nil && w.timer.Stop() {
+		w.armed = false
+	}
+}
+
 // stuckLocked is how long the running write is known to have lasted.
 func (w *writeWatch) stuckLocked() time.Duration {
 	if w.seen != w.write {

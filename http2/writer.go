@@ -66,6 +66,9 @@ func (c *ClientConn) writeLocked(ctx context.Context, rounds int) {
 	o.writing = false
 	err, over, lingers := o.err, o.closed, o.linger
 	shuts := over && !lingers && !o.shut
+	if shuts {
+		o.watch.stopLocked()
+	}
 	if over {
 		o.takeBatch()
 		o.shut = o.shut || shuts
