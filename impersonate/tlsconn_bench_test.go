@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
-	"syscall"
 	"testing"
 )
 
@@ -52,13 +51,6 @@ func BenchmarkHandshake(b *testing.B) {
 			})
 		}
 	}
-}
-
-// cpuTime is what this process has used, in microseconds.
-func cpuTime() int64 {
-	var r syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &r)
-	return (r.Utime.Nano() + r.Stime.Nano()) / 1000
 }
 
 // BenchmarkNewHello is what is drawn and generated for each connection.

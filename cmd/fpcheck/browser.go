@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/guise-http/guise/internal/observe"
@@ -113,22 +112,21 @@ func (b *browser) start(ctx context.Context, ca *observe.CA, addr, url string) (
 	cmd := exec.Command("xvfb-run", append([]string{"-a", b.path}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+dir)
 	cmd.Stderr = (*lastWords)(b)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Xvfb and the browser's children end with it
+	asGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, remove())
 	}
 	return func() error {
-		group := -cmd.Process.Pid
-		syscall.Kill(group, syscall.SIGTERM)
+		askToEnd(cmd)
 		done := make(chan struct{})
 		go func() { cmd.Wait(); close(done) }() // how it ends does not matter: it was told to
 		select {
 		case <-done:
 		case <-time.After(5 * time.Second):
-			syscall.Kill(group, syscall.SIGKILL)
+			kill(cmd)
 			<-done
 		}
-		syscall.Kill(group, syscall.SIGKILL)
+		kill(cmd)
 		return remove()
 	}, nil
 }

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package impersonate
+
+// cpuTime is not known.
+func cpuTime() int64 { return 0 }
