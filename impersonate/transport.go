@@ -234,12 +234,16 @@ func (t *Transport) pooled(ctx context.Context, key connKey) (cc *clientConn, re
 	if key.scheme != "http" || key.websocket || !strings.HasPrefix(key.proxy, "https:") {
 		return t.pool.Get(ctx, key)
 	}
-	for range maxAttempts {
-		if cc = t.findProxy(key.ofProxy()); cc != nil {
+	own := key.ofProxy()
+	for attempt := 0; attempt < maxAttempts; {
+		if cc = t.findProxy(own); cc != nil {
 			return cc, true, nil
 		}
 		if cc, reused, err = t.pool.Get(ctx, key); !errors.Is(err, errProxyShared) {
 			return cc, reused, err
+		}
+		if !t.hasProxy(own) {
+			attempt++ // it is gone again; else others were faster, and some got on
 		}
 	}
 	return nil, false, err
