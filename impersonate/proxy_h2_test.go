@@ -158,6 +158,10 @@ func TestH2ProxyAsksPlainRequests(t *testing.T) {
 	if _, body := do(t, tr, "POST", plain.URL, strings.NewReader("hello")); body != "hello" {
 		t.Errorf("body %q", body)
 	}
+	tr = throughH2(t, p, trust, func(o *Options) { o.Proxy = "HTTPS://u:p@" + p.addr })
+	if _, body := do(t, tr, "POST", plain.URL, strings.NewReader("hello")); body != "hello" {
+		t.Errorf("scheme in upper case: body %q", body)
+	}
 	tr = throughH2(t, p, trust, nil)
 	if _, err := get(t, tr, t.Context(), plain.URL); !errors.Is(err, ErrProxyAuth) || !errors.Is(err, ErrNotSent) {
 		t.Errorf("without credentials: %v", err)
