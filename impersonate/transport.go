@@ -148,7 +148,7 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		resp.Body = up
 		if c.key.websocket {
 			ws := &webSocket{upgradeBody: up, src: up}
-			if accepted, alone := acceptedDeflate(resp); accepted && c.req.Header["Sec-Websocket-Extensions"] == nil {
+			if accepted, alone := acceptedDeflate(resp); accepted && c.header["Sec-Websocket-Extensions"] == nil {
 				resp.Header.Del("Sec-Websocket-Extensions") // the profile offered it
 				ws.src = &inflater{src: up, alone: alone}
 			}
