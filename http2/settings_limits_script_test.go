@@ -321,6 +321,46 @@ func TestReservations(t *testing.T) {
 	})
 }
 
+// Slots that were reserved under the limit of a server that had not spoken are
+// not used beyond the one that it has named meanwhile: a server that counts
+// after our acknowledgement ends such a stream with PROTOCOL_ERROR.
+func TestReservationsUnderALoweredLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tc := newTestConn(t, Config{}, "3=4")
+		for range 4 {
+			if err := tc.conn.Reserve(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tc.serverSends("SETTINGS 3=1")
+		tc.wantFrame("lowered", "SETTINGS ACK")
+		first := tc.roundTrip("GET", "/1")
+		tc.wantFrame("within the limit", "HEADERS 1 END_STREAM :path=/1")
+		ctx, cancel := context.WithCancel(t.Context())
+		second, third := tc.roundTrip("GET", "/2"), tc.roundTrip("GET", "/3", withContext(ctx))
+		tc.wantIdle("beyond it")
+		if a, f := tc.conn.Available(), tc.conn.InFlight(); a != 0 || f != 4 {
+			t.Errorf("%d available, %d in flight", a, f)
+		}
+		cancel()
+		third.wantErr("a waiter may leave", context.Canceled)
+		third.wantUnsent("it never got a stream", true)
+		if f := tc.conn.InFlight(); f != 3 {
+			t.Errorf("%d in flight", f)
+		}
+		tc.serverSends("HEADERS 1 END_STREAM :status=204")
+		first.wantStatus(204)
+		tc.wantIdle("the one slot is reserved")
+		tc.conn.Release()
+		tc.wantFrame("nobody else has a claim", "HEADERS 3 END_STREAM :path=/2")
+		tc.serverSends("HEADERS 3 END_STREAM :status=204")
+		second.wantStatus(204)
+		if a, f := tc.conn.Available(), tc.conn.InFlight(); a != 1 || f != 0 {
+			t.Errorf("%d available, %d in flight", a, f)
+		}
+	})
+}
+
 func TestConfiguredStreamCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tc := newTestConn(t, Config{MaxStreams: 1}, "3=50")

@@ -16,8 +16,9 @@ type slots struct {
 
 // A waiter is a request that waits for a slot; in order of arrival.
 type waiter struct {
-	granted bool
-	ready   chan struct{} // closed when granted or refused
+	reserved bool // it had a slot, which the server took back
+	granted  bool
+	ready    chan struct{} // closed when granted or refused
 }
 
 func (s *slots) free() int { return max(0, s.limit-s.active-s.reserved-len(s.waiters)) }
@@ -91,11 +92,18 @@ func (c *ClientConn) Available() int {
 func (c *ClientConn) InFlight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.slots.active + c.slots.reserved
+	n := c.slots.active + c.slots.reserved
+	for _, w := range c.slots.waiters {
+		if w.reserved {
+			n++
+		}
+	}
+	return n
 }
 
 // acquireSlot takes a slot for a request: a reserved one, a free one, or it
-// waits its turn.
+// waits its turn. So does a reserved one if the server has lowered its limit
+// meanwhile, which the first SETTINGS often do.
 func (c *ClientConn) acquireSlot(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()
@@ -107,16 +115,15 @@ func (c *ClientConn) acquireSlotLocked(ctx context.Context) error {
 	if c.state != stateOpen {
 		return ErrConnClosed
 	}
-	if c.slots.reserved > 0 {
+	reserved := c.slots.reserved > 0
+	if reserved {
 		c.slots.reserved--
+	}
+	if reserved && c.slots.active < c.slots.limit || c.slots.free() > 0 {
 		c.slots.active++
 		return nil
 	}
-	if c.slots.free() > 0 {
-		c.slots.active++
-		return nil
-	}
-	w := &waiter{ready: make(chan struct{})}
+	w := &waiter{reserved: reserved, ready: make(chan struct{})}
 	c.slots.waiters = append(c.slots.waiters, w)
 	c.startLoopLocked()
 	c.mu.Unlock()
@@ -128,6 +135,7 @@ func (c *ClientConn) acquireSlotLocked(ctx context.Context) error {
 	c.mu.Lock()
 	if i := slices.Index(c.slots.waiters, w); i >= 0 {
 		c.slots.waiters = slices.Delete(c.slots.waiters, i, i+1)
+		c.hook.dirty = true // it may have been the last in flight
 		return ctx.Err()
 	}
 	if !w.granted {

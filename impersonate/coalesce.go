@@ -133,6 +133,7 @@ type owners struct {
 type owner struct {
 	conn   weak.Pointer[clientConn] // of another key
 	shared bool                     // conn is set; else a connection of its own
+	alone  bool                     // ... and no other, since one answered 421
 	key    *connKey                 // of owners.hosts, for recent; set by it
 }
 
@@ -153,7 +154,7 @@ func (o *owners) get(key *connKey) (owner, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	found, ok := o.hosts.Get(*key)
-	if ok && !found.shared {
+	if ok && !found.shared && !found.alone {
 		o.recent.Store(found.key)
 	}
 	return found, ok
@@ -237,8 +238,11 @@ func (t *Transport) joined(ctx context.Context, key connKey) *clientConn {
 
 // settle is called with a new connection, and a slot of it, that was made for
 // key. Where the browser only now finds out that another could have served, it
-// closes the new one and goes to that.
+// closes the new one and goes to that, unless that has answered 421 before.
 func (t *Transport) settle(ctx context.Context, key connKey, cc *clientConn) *clientConn {
+	if known, ok := t.owners.get(&key); ok && known.alone {
+		return cc
+	}
 	if !t.habits.connectsFirst || key.scheme != "https" || key.proxy != "" || key.websocket || !cc.shared {
 		t.owners.set(key, owner{})
 		return cc
@@ -332,7 +336,7 @@ func (t *Transport) misdirected(c *call, resp *http.Response) *http.Response {
 	}
 	discard(resp)
 	c.stopWait()
-	t.owners.set(c.key, owner{})
+	t.owners.set(c.key, owner{alone: true})
 	t.count.retries.Add(1)
 	return nil
 }

@@ -164,3 +164,33 @@ func TestMisdirectedRequestGetsItsOwnConnection(t *testing.T) {
 		t.Errorf("stats %+v", s)
 	}
 }
+
+// A browser that connects before it shares does not come back to the connection
+// that answered 421, or a server that says so each time would have it ask for ever.
+func TestMisdirectedRequestIsNotSharedAgain(t *testing.T) {
+	var mu sync.Mutex
+	served := make(map[string]string) // the host that a connection was made for
+	asked := 0
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if served[r.RemoteAddr] == "" {
+			served[r.RemoteAddr] = r.Host
+		}
+		if asked++; served[r.RemoteAddr] != r.Host && asked < 50 {
+			w.WriteHeader(http.StatusMisdirectedRequest)
+		}
+	})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	tr := newTransport(t, srv, func(o *Options) { o.Profile, o.LookupNetIP = profile(t, "firefox"), loopback })
+	do(t, tr, "GET", "https://www.example.com:"+port, nil)
+	for range 2 {
+		if resp, _ := do(t, tr, "GET", "https://img.example.com:"+port, nil); resp.StatusCode != 200 {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	}
+	// The second was made to see that the first could serve, the third after its 421.
+	if s := tr.Stats(); s.Dials != 3 || s.Retries != 1 || asked != 4 {
+		t.Errorf("%d requests, stats %+v", asked, s)
+	}
+}

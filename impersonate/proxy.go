@@ -69,7 +69,7 @@ func parseProxy(raw string) (*proxy, error) {
 	if err := p.checkCredentials(); err != nil {
 		return nil, err
 	}
-	p.url = raw
+	p.url = u.String() // url.Parse has the scheme in lower case
 	return p, nil
 }
 

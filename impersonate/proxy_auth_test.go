@@ -39,6 +39,19 @@ func TestAskingProxyThatCloses(t *testing.T) {
 	}
 }
 
+// A proxy that closes behind its 407 without saying so is connected to again.
+func TestAskingProxyThatJustCloses(t *testing.T) {
+	srv := newServer(t, true, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") })
+	px := basicProxy(t, "Basic dTpw", "Proxy-Connection: close\r\n") // which HTTP does not know
+	tr := newTransport(t, srv, func(o *Options) { o.Proxy = "http://u:p@" + px.addr; onlyDial(t, o, px.addr) })
+	if _, body := do(t, tr, "GET", srv.URL, nil); body != "ok" {
+		t.Errorf("body %q", body)
+	}
+	if heads := px.heads(); len(heads) != 2 {
+		t.Errorf("proxy saw %q", heads)
+	}
+}
+
 // TestProxyAskedInVain: a proxy that asks gets what there is once, and nothing
 // if there is nothing.
 func TestProxyAskedInVain(t *testing.T) {

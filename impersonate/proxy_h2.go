@@ -69,6 +69,15 @@ func (t *Transport) findProxy(own connKey) *clientConn {
 	return cc
 }
 
+// hasProxy reports whether there is a connection to the proxy, full or not.
+func (t *Transport) hasProxy(own connKey) (has bool) {
+	t.pool.Find(func(k connKey, cc *clientConn) bool {
+		has = has || k == own && cc.Err() == nil
+		return false
+	})
+	return has
+}
+
 // httpsProxy returns a way to an https proxy: its HTTP/2 connection with a slot
 // reserved, or a new connection for HTTP/1.1. Exactly one is not nil without an
 // error, which is about the proxy.

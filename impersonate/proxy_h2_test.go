@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,6 +157,10 @@ func TestH2ProxyAsksPlainRequests(t *testing.T) {
 	tr := throughH2(t, p, trust, func(o *Options) { o.Proxy = "https://u:p@" + p.addr })
 	if _, body := do(t, tr, "POST", plain.URL, strings.NewReader("hello")); body != "hello" {
 		t.Errorf("body %q", body)
+	}
+	tr = throughH2(t, p, trust, func(o *Options) { o.Proxy = "HTTPS://u:p@" + p.addr })
+	if _, body := do(t, tr, "POST", plain.URL, strings.NewReader("hello")); body != "hello" {
+		t.Errorf("scheme in upper case: body %q", body)
 	}
 	tr = throughH2(t, p, trust, nil)
 	if _, err := get(t, tr, t.Context(), plain.URL); !errors.Is(err, ErrProxyAuth) || !errors.Is(err, ErrNotSent) {
@@ -364,5 +369,40 @@ func TestH2ProxyPreconnectPlain(t *testing.T) {
 	resp.Body.Close()
 	if n, asked := p.state(); n != 1 || len(asked) != 1 {
 		t.Errorf("%d connections to the proxy, for %q", n, asked)
+	}
+}
+
+// More plain requests at once than the proxy's connection takes have another
+// one; that it was full, or that others were faster, is no reason to fail.
+func TestH2ProxyPlainRequestsAtOnce(t *testing.T) {
+	p, trust := newH2Proxy(t, nil)
+	p.base.MaxConcurrentStreams = 100 // what it is taken to have until it says so
+	const n = 300
+	all := make(chan struct{}) // closed when all have come, or one has failed
+	let := sync.OnceFunc(func() { close(all) })
+	var come atomic.Int32
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if come.Add(1) == n {
+			let()
+		}
+		<-all
+	}))
+	t.Cleanup(plain.Close)
+	tr := throughH2(t, p, trust, nil)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			resp, err := get(t, tr, t.Context(), plain.URL)
+			if err != nil {
+				t.Error(err)
+				let()
+				return
+			}
+			resp.Body.Close()
+		})
+	}
+	wg.Wait()
+	if conns, asked := p.state(); len(asked) != n || conns < 3 || conns > 10 {
+		t.Errorf("%d requests on %d connections", len(asked), conns)
 	}
 }

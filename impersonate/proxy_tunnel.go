@@ -35,6 +35,7 @@ func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn
 		if err != nil {
 			return nil, err
 		}
+		again := kept != nil
 		kept = nil
 		auth := t.proxies.authorization(p, http.MethodConnect, authority)
 		var nc net.Conn
@@ -47,6 +48,9 @@ func (t *Transport) tunnel(ctx context.Context, p *proxy, key connKey) (net.Conn
 		if err != nil {
 			if strays++; shared != nil && isStray(err) && strays < maxStray && ctx.Err() == nil {
 				continue
+			}
+			if again && isBrokenOff(err) && ctx.Err() == nil {
+				continue // it asked, and closed without saying so
 			}
 			return nil, p.fail(0, orContext(ctx, err))
 		}

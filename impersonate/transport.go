@@ -147,7 +147,7 @@ func (t *Transport) deliver(c *call, resp *http.Response) {
 		resp.Body = up
 		if c.key.websocket {
 			ws := &webSocket{upgradeBody: up, src: up}
-			if accepted, alone := acceptedDeflate(resp); accepted && c.req.Header["Sec-Websocket-Extensions"] == nil {
+			if accepted, alone := acceptedDeflate(resp); accepted && c.header["Sec-Websocket-Extensions"] == nil {
 				resp.Header.Del("Sec-Websocket-Extensions") // the profile offered it
 				ws.src = &inflater{src: up, alone: alone}
 			}
@@ -233,12 +233,16 @@ func (t *Transport) pooled(ctx context.Context, key connKey) (cc *clientConn, re
 	if key.scheme != "http" || key.websocket || !strings.HasPrefix(key.proxy, "https:") {
 		return t.pool.Get(ctx, key)
 	}
-	for range maxAttempts {
-		if cc = t.findProxy(key.ofProxy()); cc != nil {
+	own := key.ofProxy()
+	for attempt := 0; attempt < maxAttempts; {
+		if cc = t.findProxy(own); cc != nil {
 			return cc, true, nil
 		}
 		if cc, reused, err = t.pool.Get(ctx, key); !errors.Is(err, errProxyShared) {
 			return cc, reused, err
+		}
+		if !t.hasProxy(own) {
+			attempt++ // it is gone again; else others were faster, and some got on
 		}
 	}
 	return nil, false, err

@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"errors"
 	"io"
@@ -176,10 +177,12 @@ func TestWebSocketCompression(t *testing.T) {
 	d.frame(0xc1, d.deflate("hello"))
 	for _, c := range []struct {
 		offer, accept, seen string
+		key                 string // of the offer; "" = canonical
 	}{
 		{accept: "permessage-deflate"},
 		{accept: "Permessage-Deflate; server_no_context_takeover; client_max_window_bits=15"},
 		{offer: "permessage-deflate", accept: "permessage-deflate", seen: "permessage-deflate"},
+		{offer: "permessage-deflate", accept: "permessage-deflate", seen: "permessage-deflate", key: "Sec-WebSocket-Extensions"},
 		{accept: "x-other", seen: "x-other"},
 		{accept: "permessage-deflate; x", seen: "permessage-deflate; x"},
 		{},
@@ -205,7 +208,7 @@ func TestWebSocketCompression(t *testing.T) {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", srv.URL, nil)
 		req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
 		if c.offer != "" {
-			req.Header.Set("Sec-Websocket-Extensions", c.offer)
+			req.Header[cmp.Or(c.key, "Sec-Websocket-Extensions")] = []string{c.offer}
 		}
 		resp, err := tr.RoundTrip(req)
 		if err != nil {

@@ -63,6 +63,10 @@ func (x *exchange) handleInformational(h *head) error {
 // respond makes the response and starts its body.
 func (x *exchange) respond(r *http.Request, h *head, plan bodyPlan) (*http.Response, error) {
 	c := x.c
+	if plan.framing == framingTunnel && !x.isSent() {
+		// What is left of the body would get into the other protocol (RFC 9110, section 7.8).
+		return nil, x.fail("read response", malformed("%d before the request was sent", h.code))
+	}
 	if x.refused != nil {
 		close(x.refused)
 	}
@@ -113,6 +117,14 @@ func (x *exchange) awaitUpload() {
 	case <-x.c.closing:
 	case <-t.C:
 	}
+}
+
+// isSent reports whether the whole request is on the wire, or about to be.
+func (x *exchange) isSent() bool {
+	x.awaitUpload()
+	x.c.mu.Lock()
+	defer x.c.mu.Unlock()
+	return !x.uploading
 }
 
 // responseEnded is told that the response is read to its end.

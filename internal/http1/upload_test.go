@@ -377,3 +377,26 @@ func TestUploadPeerThatIsClosed(t *testing.T) {
 		}
 	})
 }
+
+// A server may switch protocols only when it has the whole request (RFC 9110,
+// section 7.8): what is left of the body must not get into the other protocol,
+// nor be left lying about.
+func TestSwitchBeforeTheBodyIsSent(t *testing.T) {
+	for name, expect := range map[string]time.Duration{"sending": 0, "held back": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			script(t, Config{}, func(tc *testConn) {
+				pr, pw := io.Pipe()
+				req := request(tc.t.Context(), "POST /up", Field{"Connection", "Upgrade"}, Field{"Upgrade", "x"})
+				req.HTTP.Body, req.ExpectContinue = pr, expect
+				rt := tc.send(req)
+				tc.respond("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+				e := rt.wantErr("101 too early", false, nil)
+				if pe, ok := errorAs[*ProtocolError](e); !ok || !e.Remote {
+					t.Errorf("error %v, %v", e, pe)
+				}
+				pw.CloseWithError(ErrBodyClosed)
+				tc.wantState("given up", stateClosed)
+			})
+		})
+	}
+}
