@@ -125,7 +125,7 @@ func (f *fetch) rewriteMethod(next *http.Request, status int) (keepBody bool) {
 	}
 	next.Method = http.MethodGet
 	for _, name := range bodyFields {
-		next.Header.Del(name)
+		delField(next.Header, name)
 	}
 	return false
 }
@@ -133,21 +133,29 @@ func (f *fetch) rewriteMethod(next *http.Request, status int) (keepBody bool) {
 // dropCrossOrigin takes off what is meant for the last origin only.
 func (f *fetch) dropCrossOrigin(next *http.Request) {
 	target := f.s.hsts.upgrade(next.URL)
-	if ref := next.Header.Get("Referer"); ref != "" {
-		// The source stays what it was; the policy looks at each target anew.
-		next.Header.Del("Referer")
-	}
+	// The source stays what it was; the policy looks at each target anew.
+	delField(next.Header, "Referer")
 	if originOf(f.url).is(originOf(target)) {
 		return
 	}
 	next.Host = ""
 	for _, name := range sensitive {
-		next.Header.Del(name)
+		delField(next.Header, name)
 	}
 	for _, name := range f.s.opts.SensitiveHeaders {
-		next.Header.Del(name)
+		delField(next.Header, name)
 	}
-	next.Header.Del("Origin") // computed from here on
+	delField(next.Header, "Origin") // computed from here on
+}
+
+// delField takes a field out of h in whatever spelling its key has: the floor
+// sends "authorization" as well as "Authorization".
+func delField(h http.Header, name string) {
+	for key := range h {
+		if strings.EqualFold(key, name) {
+			delete(h, key)
+		}
+	}
 }
 
 func isRedirect(status int) bool {
