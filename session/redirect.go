@@ -58,7 +58,7 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 		return nil, err
 	}
 	next := (&http.Request{
-		Method: f.cur.Method, URL: to, Host: f.cur.Host, Header: f.cur.Header.Clone(),
+		Method: f.cur.Method, URL: to, Host: ownHost(f.cur), Header: f.cur.Header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Response: resp,
 	}).WithContext(f.ctx)
 	if next.Header == nil {
@@ -94,6 +94,15 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 		f.chain.policy = p // Fetch standard, HTTP-redirect fetch, step 21
 	}
 	return next, nil
+}
+
+// ownHost is the Host that the caller gave req, "" if it is only the URL's: that
+// may be spelled in another way in the next one.
+func ownHost(req *http.Request) string {
+	if req.Host == req.URL.Host {
+		return ""
+	}
+	return req.Host
 }
 
 // checkHop refuses what a browser, or the Session's options, would not follow.
