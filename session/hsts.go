@@ -60,6 +60,9 @@ func (s *hstsStore) upgrade(u *url.URL) *url.URL {
 }
 
 func (s *hstsStore) wants(host string) bool {
+	if len(host) > maxHost {
+		return false // the floor refuses it
+	}
 	for name, exact := host, true; name != ""; exact = false {
 		if e, ok := s.hosts.get(name); ok {
 			if !time.Now().Before(e.until) {

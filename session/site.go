@@ -111,9 +111,17 @@ func findRegistrable(host string) string {
 	return d
 }
 
+// maxHost is more bytes than any host has, be it in UTF-8: a name has 254
+// characters at most (RFC 1035, section 2.3.4).
+const maxHost = 1024
+
 // asciiHost is a host in the form in which hosts are compared: A-labels in
-// lower case. A host that has no such form stays what it is.
+// lower case. A host that has no such form stays what it is; so does one that is
+// too long, as the conversion takes the square of its length.
 func asciiHost(host string) string {
+	if len(host) > maxHost {
+		return strings.ToLower(host)
+	}
 	for i := range len(host) {
 		if host[i] >= 0x80 {
 			if a, err := idna.Lookup.ToASCII(host); err == nil {
