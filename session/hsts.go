@@ -38,7 +38,7 @@ func (s *hstsStore) note(u *url.URL, h http.Header) {
 	case age == 0:
 		s.hosts.drop(host)
 	default:
-		s.hosts.put(host, hstsEntry{until: time.Now().Add(age), subdomains: subdomains})
+		s.hosts.put(strings.Clone(host), hstsEntry{until: time.Now().Add(age), subdomains: subdomains})
 	}
 }
 

@@ -42,6 +42,12 @@ func (o origin) String() string {
 	return o.scheme + "://" + host
 }
 
+// clone is o as what is kept may hold it: o's parts are parts of a URL, which may
+// be one of a whole page's text.
+func (o origin) clone() origin {
+	return origin{strings.Clone(o.scheme), strings.Clone(o.host), strings.Clone(o.port)}
+}
+
 func (o origin) is(p origin) bool { return o == p && o != origin{} }
 
 // site is the scheme and the registrable domain, by which browsers part what
@@ -76,6 +82,7 @@ func registrable(host string) string {
 	if ok {
 		return known
 	}
+	host = strings.Clone(host)
 	d := findRegistrable(host)
 	registrables.mu.Lock()
 	defer registrables.mu.Unlock()
