@@ -172,3 +172,20 @@ func TestURLErrorsRepeatNoPassword(t *testing.T) {
 		}
 	}
 }
+
+// A jar that panics for a preconnection leaves nothing that Close waits for either.
+func TestPanicInPreconnect(t *testing.T) {
+	s, _ := newFake(t, Options{Jar: struct{ http.CookieJar }{}}, nil)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic did not come through")
+			}
+		}()
+		_ = s.NewTab().Preconnect(t.Context(), fingerprints.Document, "https://a.test/")
+	}()
+	if st := s.Stats(); st.InFlight != 0 || st.Failed != 1 {
+		t.Errorf("after the panic: %+v", st)
+	}
+	s.CloseNow()
+}
