@@ -32,6 +32,11 @@ func (o origin) String() string {
 	if o == (origin{}) {
 		return "null"
 	}
+	return o.scheme + "://" + o.authority()
+}
+
+// authority is the host, and the port if it is not the scheme's.
+func (o origin) authority() string {
 	host := o.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -39,7 +44,7 @@ func (o origin) String() string {
 	if o.port != "" {
 		host += ":" + o.port
 	}
-	return o.scheme + "://" + host
+	return host
 }
 
 // clone is o as what is kept may hold it: o's parts are parts of a URL, which may
