@@ -193,7 +193,7 @@ func unsafeHeaders(h http.Header) []string {
 		n := strings.ToLower(name)
 		v := strings.Join(values, ", ")
 		switch {
-		case isForbiddenHeader(n):
+		case len(values) == 0 || isForbiddenHeader(n): // not sent, or not the page's
 		case isSafelisted(n, v):
 			small = append(small, n)
 			size += len(v)
