@@ -62,6 +62,7 @@ func siteOf(host string) string {
 	if ok {
 		return site
 	}
+	host = strings.Clone(host) // it is a part of a URL, and that may be one of a page
 	site = findSite(host)
 	sites.mu.Lock()
 	defer sites.mu.Unlock()

@@ -2,7 +2,9 @@ package impersonate
 
 import (
 	"net/url"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/guise-http/guise/fingerprints"
 )
@@ -36,5 +38,25 @@ func TestPartitionsOfFrames(t *testing.T) {
 		if got := (habits{sites: true}).partition(c); got != tt.firefox {
 			t.Errorf("%s: %q in Firefox, want %q", tt.name, got, tt.firefox)
 		}
+	}
+}
+
+// A16: the hosts that are remembered hold no more than themselves, not the URLs
+// that they were cut out of, nor the pages that those were cut out of.
+func TestSitesHoldNoURL(t *testing.T) {
+	page := "www.kept.test/" + strings.Repeat("x", 1000)
+	start := uintptr(unsafe.Pointer(unsafe.StringData(page)))
+	siteOf(page[:len("www.kept.test")])
+	sites.mu.RLock()
+	defer sites.mu.RUnlock()
+	for host, site := range sites.known {
+		for _, s := range []string{host, site} {
+			if at := uintptr(unsafe.Pointer(unsafe.StringData(s))); at >= start && at < start+uintptr(len(page)) {
+				t.Errorf("%q holds the whole page", s)
+			}
+		}
+	}
+	if sites.known["www.kept.test"] != "kept.test" {
+		t.Errorf("www.kept.test is not remembered")
 	}
 }

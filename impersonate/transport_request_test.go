@@ -238,3 +238,13 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+// A16: a host that is too long is refused before it is converted, which takes
+// the square of its length, and not repeated in the error.
+func TestLongHostIsNotConverted(t *testing.T) {
+	for _, host := range []string{strings.Repeat("公", 2000), "a..\u2f00\uffff" + strings.Repeat("公", 2000)} {
+		if _, err := cleanHost(host); err == nil || err.Reason != "host name is too long" {
+			t.Errorf("%.60v", err)
+		}
+	}
+}

@@ -176,6 +176,10 @@ func splitHost(s string) (host, port string, err *InvalidRequestError) {
 // besides control characters and those that end a host anyway.
 const forbidden = " #%/<>?@[\\]^|\"`{}"
 
+// maxHost is more bytes of UTF-8 than a name has that is not too long: bringing
+// a host to A-labels takes the square of its length.
+const maxHost = 1024
+
 // cleanHost checks a host name and brings it to lower-case A-labels.
 func cleanHost(host string) (string, *InvalidRequestError) {
 	if host == "" {
@@ -194,6 +198,9 @@ func cleanHost(host string) (string, *InvalidRequestError) {
 		}
 	}
 	if !ascii {
+		if len(host) > maxHost {
+			return "", badURL("host name is too long")
+		}
 		a, err := idna.Lookup.ToASCII(host)
 		if err != nil {
 			return "", badURL("host " + strconv.Quote(host) + " is not a valid name")

@@ -54,7 +54,7 @@ func (s *hintStore) note(u *url.URL, p *plan, h http.Header) {
 		return
 	}
 	if list := s.parse(lines); len(list) > 0 {
-		s.origins.put(originOf(u), list)
+		s.origins.put(originOf(u).clone(), list)
 	} else {
 		s.origins.drop(originOf(u))
 	}

@@ -150,13 +150,21 @@ func (c *Cookie) check(now time.Time) error {
 		return errors.New("bad name or value")
 	case len(c.Name)+len(c.Value) > maxCookieBytes || c.Name == "" && c.Value == "":
 		return errors.New("bad length")
+	case c.SameSite < 0 || c.SameSite > http.SameSiteNoneMode:
+		return errors.New("bad SameSite")
+	case !c.Secure && (c.SameSite == http.SameSiteNoneMode || c.Partitioned):
+		return errors.New("not secure")
 	case !c.checkPrefix():
 		return errors.New("does not keep what its prefix promises")
 	}
 	if !c.HostOnly {
-		if suffix, _ := publicsuffix.PublicSuffix(c.Domain); suffix == c.Domain || net.ParseIP(c.Domain) != nil {
+		bare := strings.TrimSuffix(c.Domain, ".")
+		if suffix, _ := publicsuffix.PublicSuffix(bare); suffix == bare || net.ParseIP(c.Domain) != nil {
 			return errors.New("domain is a public suffix")
 		}
+	}
+	if c.SameSite == 0 {
+		c.SameSite = http.SameSiteDefaultMode // the file says nothing
 	}
 	if c.Created.IsZero() || c.Created.After(now) {
 		c.Created = now

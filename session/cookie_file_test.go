@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,5 +66,31 @@ func TestCookieFiles(t *testing.T) {
 	j.Clear()
 	if len(j.All()) != 0 || j.n.Load() != 0 {
 		t.Error("Clear leaves some")
+	}
+}
+
+// A file holds what a server could have set, or is refused as a whole; without
+// SameSite a cookie is one whose server did not say.
+func TestJSONCookieIsSuchAsAServerSets(t *testing.T) {
+	const form = `{"schema":1,"cookies":[{"name":"a","value":"b","path":"/","created":"2026-01-01T00:00:00Z",%s}]}`
+	for part, ok := range map[string]bool{
+		`"domain":"a.test","same_site":4,"secure":true`:  true,
+		`"domain":"a.test","same_site":4`:                false,
+		`"domain":"a.test","same_site":5,"secure":true`:  false,
+		`"domain":"a.test","same_site":-1,"secure":true`: false,
+		`"domain":"a.test","partitioned":true`:           false,
+		`"domain":"com."`:                                false,
+		`"domain":"a.test."`:                             true,
+		`"domain":"a.test","host_only":true`:             true,
+	} {
+		j := NewCookieJar()
+		if err := j.ReadJSON(strings.NewReader(fmt.Sprintf(form, part))); (err == nil) != ok {
+			t.Errorf("%s: %v", part, err)
+		}
+		for _, c := range j.All() {
+			if c.SameSite == 0 {
+				t.Errorf("%s: SameSite %d", part, c.SameSite)
+			}
+		}
 	}
 }

@@ -97,7 +97,9 @@ func maxAgeEnd(v string, now time.Time) (time.Time, bool) {
 // to the URL. It reports whether the cookie is to be kept.
 func (c *Cookie) claim(u *url.URL) bool {
 	host, secure := asciiHost(u.Hostname()), isSecure(u)
-	if host == "" || !c.claimDomain(host) {
+	// The prefix is looked at before Path is filled in: __Host- asks for the
+	// attribute (RFC 6265bis, section 5.7, step 21).
+	if host == "" || !c.claimDomain(host) || !c.checkPrefix() {
 		return false
 	}
 	if c.Path == "" {
@@ -109,10 +111,7 @@ func (c *Cookie) claim(u *url.URL) bool {
 	if c.SameSite == http.SameSiteNoneMode && !c.Secure {
 		return false
 	}
-	if c.Partitioned && !c.Secure {
-		return false
-	}
-	return c.checkPrefix()
+	return c.Secure || !c.Partitioned
 }
 
 func (c *Cookie) claimDomain(host string) bool {

@@ -174,6 +174,8 @@ func (j *CookieJar) set(u *url.URL, line string, cc cookieContext) {
 	if !ok || !c.claim(u) || !cc.takes(c) {
 		return
 	}
+	// The rest of the line, and of the URL, is not kept.
+	c.Name, c.Value, c.Domain, c.Path = strings.Clone(c.Name), strings.Clone(c.Value), strings.Clone(c.Domain), strings.Clone(c.Path)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.putLocked(c, isSecure(u), now)

@@ -69,7 +69,7 @@ func TestCookieScope(t *testing.T) {
 		{"https://a.test/", "a=1; Partitioned", "https://a.test/", ""},
 		// S12: prefixes.
 		{"https://a.test/", "__Host-a=1; Secure; Path=/", "https://a.test/", "__Host-a=1"},
-		{"https://a.test/", "__Host-a=1; Secure", "https://a.test/", "__Host-a=1"},
+		{"https://a.test/", "__Host-a=1; Secure", "https://a.test/", ""}, // the attribute has to be there
 		{"https://a.test/d/", "__Host-a=1; Secure", "https://a.test/d/", ""},
 		{"https://a.test/", "__Host-a=1; Path=/", "https://a.test/", ""},
 		{"https://a.test/", "__HoSt-a=1; Path=/", "https://a.test/", ""},
@@ -459,4 +459,19 @@ func FuzzCookies(f *testing.F) {
 			t.Fatalf("%q is not kept: %v", line, all)
 		}
 	})
+}
+
+// __Host- asks for the attribute Path=/, not for a path that happens to be / (RFC
+// 6265bis, section 5.7, step 21).
+func TestHostPrefixAsksForThePath(t *testing.T) {
+	for line, want := range map[string]int{
+		"__Host-a=1; Secure; Path=/": 1, "__Host-a=1; Secure": 0, "__Host-a=1; Secure; Path=": 0,
+		"__Host-Http-a=1; Secure; HttpOnly": 0, "__Secure-a=1; Secure": 1,
+	} {
+		j := NewCookieJar()
+		j.set(mustURL(t, "https://a.test/"), line, cookieContext{})
+		if n := len(j.All()); n != want {
+			t.Errorf("%s: %d cookies, want %d", line, n, want)
+		}
+	}
 }

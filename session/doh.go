@@ -133,7 +133,7 @@ func (r *dohResolver) lookup(ctx context.Context, network, host string) ([]netip
 		if a, err = r.ask(ctx, q); err != nil {
 			return nil, r.failure(ctx, host, err)
 		}
-		known.put(q, a)
+		known.put(dnsQuestion{network, strings.Clone(host)}, a)
 	}
 	if len(a.addrs) == 0 {
 		return nil, &net.DNSError{Err: "no such host", Name: host, Server: r.host, IsNotFound: true}

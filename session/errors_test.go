@@ -149,3 +149,43 @@ func TestOptionErrors(t *testing.T) {
 		s.CloseNow()
 	}
 }
+
+// A password with a slash in it ends the host, as far as a parser can see: it
+// stands in no error, whoever wrote the URL.
+func TestURLErrorsRepeatNoPassword(t *testing.T) {
+	const bad = "http://user:s3cret/word@host/"
+	s, _ := newFake(t, Options{}, func(*http.Request) fakeAnswer {
+		return fakeAnswer{status: 302, header: http.Header{"Location": {bad}}}
+	})
+	defer s.CloseNow()
+	_, direct := s.Get(t.Context(), bad)
+	_, tab := s.NewTab().Navigate(t.Context(), bad)
+	_, redirected := s.Get(t.Context(), "https://a.test/")
+	for name, err := range map[string]error{"Get": direct, "Navigate": tab, "Location": redirected} {
+		if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.HasSuffix(err.Error(), "invalid port after host") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for raw, want := range map[string]string{"http://a b.test/": `invalid character " " in host name`, "http://%zz": `invalid URL escape "%zz"`} {
+		if _, err := s.Get(t.Context(), raw); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
+// A jar that panics for a preconnection leaves nothing that Close waits for either.
+func TestPanicInPreconnect(t *testing.T) {
+	s, _ := newFake(t, Options{Jar: struct{ http.CookieJar }{}}, nil)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic did not come through")
+			}
+		}()
+		_ = s.NewTab().Preconnect(t.Context(), fingerprints.Document, "https://a.test/")
+	}()
+	if st := s.Stats(); st.InFlight != 0 || st.Failed != 1 {
+		t.Errorf("after the panic: %+v", st)
+	}
+	s.CloseNow()
+}

@@ -211,6 +211,9 @@ func (f *fetch) wire() *http.Request {
 		change()
 		req.URL = f.url
 	}
+	if f.url != f.cur.URL && req.Host == f.cur.URL.Host {
+		req.Host = f.url.Host // without the port 80 of http
+	}
 	if f.single {
 		if req.URL.User != nil && req.Header.Get("Authorization") != "" {
 			u := *req.URL // http.Client made Authorization of it

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/guise-http/guise/impersonate"
@@ -60,4 +61,13 @@ func TestPublicOnlyOverRedirects(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A field that the caller has taken out (its value is nil, and the floor sends
+// none) is nothing to ask a server about first.
+func TestFieldTakenOutNeedsNoPreflight(t *testing.T) {
+	h := http.Header{"Priority": nil, "X-Off": {}, "X-On": {""}}
+	if names := unsafeHeaders(h); !slices.Equal(names, []string{"x-on"}) {
+		t.Errorf("asked about %v", names)
+	}
 }

@@ -25,7 +25,7 @@ func newHSTSStore() *hstsStore { return &hstsStore{hosts: newLRU[string, hstsEnt
 // note takes what a response over https says (RFC 6797, section 8.1).
 func (s *hstsStore) note(u *url.URL, h http.Header) {
 	lines := h["Strict-Transport-Security"]
-	if len(lines) == 0 || u.Scheme != "https" {
+	if len(lines) == 0 || httpScheme(u.Scheme) != "https" {
 		return
 	}
 	host := hstsHost(u)
@@ -38,7 +38,7 @@ func (s *hstsStore) note(u *url.URL, h http.Header) {
 	case age == 0:
 		s.hosts.drop(host)
 	default:
-		s.hosts.put(host, hstsEntry{until: time.Now().Add(age), subdomains: subdomains})
+		s.hosts.put(strings.Clone(host), hstsEntry{until: time.Now().Add(age), subdomains: subdomains})
 	}
 }
 
@@ -47,12 +47,14 @@ func (s *hstsStore) note(u *url.URL, h http.Header) {
 func hstsHost(u *url.URL) string { return strings.TrimSuffix(asciiHost(u.Hostname()), ".") }
 
 // upgrade is u as https if its host wants that, else u (RFC 6797, section 8.3).
+// A ws URL becomes a wss one, as it stands for an http one (Fetch standard, "main
+// fetch", after the WebSockets standard's "establish a WebSocket connection").
 func (s *hstsStore) upgrade(u *url.URL) *url.URL {
-	if u.Scheme != "http" || s.hosts.len() == 0 || !s.wants(hstsHost(u)) {
+	if httpScheme(u.Scheme) != "http" || s.hosts.len() == 0 || !s.wants(hstsHost(u)) {
 		return u
 	}
 	up := *u
-	up.Scheme = "https"
+	up.Scheme += "s"
 	if up.Port() == "80" {
 		up.Host = strings.TrimSuffix(up.Host, ":80")
 	}
@@ -60,6 +62,9 @@ func (s *hstsStore) upgrade(u *url.URL) *url.URL {
 }
 
 func (s *hstsStore) wants(host string) bool {
+	if len(host) > maxHost {
+		return false // the floor refuses it
+	}
 	for name, exact := host, true; name != ""; exact = false {
 		if e, ok := s.hosts.get(name); ok {
 			if !time.Now().Before(e.until) {

@@ -41,3 +41,19 @@ func TestOwnCookieBeatsTheJars(t *testing.T) {
 		t.Errorf("Cookie %q", c)
 	}
 }
+
+// A WebSocket's URL stands for an http one: it is no way around HSTS, and what its
+// server says over wss counts.
+func TestHSTSOfWebSockets(t *testing.T) {
+	s := newHSTSStore()
+	s.note(mustURL(t, "wss://a.test/"), http.Header{"Strict-Transport-Security": {"max-age=60"}})
+	s.note(mustURL(t, "ws://b.test/"), http.Header{"Strict-Transport-Security": {"max-age=60"}})
+	for from, want := range map[string]string{
+		"http://a.test/": "https://a.test/", "ws://a.test/": "wss://a.test/", "ws://a.test:80/": "wss://a.test/",
+		"wss://a.test/": "wss://a.test/", "https://a.test/": "https://a.test/", "ws://b.test/": "ws://b.test/",
+	} {
+		if got := s.upgrade(mustURL(t, from)).String(); got != want {
+			t.Errorf("%s goes to %s, want %s", from, got, want)
+		}
+	}
+}

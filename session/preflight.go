@@ -11,8 +11,12 @@ import (
 	"github.com/guise-http/guise/fingerprints"
 )
 
-// maxPreflights bounds the preflight cache.
-const maxPreflights = 1000
+// Bounds of the preflight cache: how many grants, and how large one is that is
+// kept: servers in good faith list a dozen names.
+const (
+	maxPreflights = 1000
+	maxGrant      = 16 << 10
+)
 
 // A preflightCache is the CORS-preflight cache (Fetch standard, section 4.9).
 type preflightCache struct {
@@ -32,6 +36,16 @@ type preflightGrant struct {
 	until   time.Time
 	methods []string
 	headers []string // lower case
+}
+
+// size is about how many bytes the grant takes up.
+func (g *preflightGrant) size() (n int) {
+	for _, names := range [][]string{g.methods, g.headers} {
+		for _, name := range names {
+			n += len(name) + 16
+		}
+	}
+	return n
 }
 
 func newPreflightCache(maxAge time.Duration) *preflightCache {
@@ -85,8 +99,8 @@ func (f *fetch) preflight() error {
 	if reason := g.covers(method, headers, key.credentials); reason != "" {
 		return f.corsError(reason)
 	}
-	if age > 0 {
-		g.until = time.Now().Add(min(age, f.s.checks.maxAge))
+	if age > 0 && g.size() <= maxGrant {
+		g.until, key.client = time.Now().Add(min(age, f.s.checks.maxAge)), key.client.clone()
 		f.s.checks.entries.put(key, g)
 	}
 	return nil
@@ -179,7 +193,7 @@ func unsafeHeaders(h http.Header) []string {
 		n := strings.ToLower(name)
 		v := strings.Join(values, ", ")
 		switch {
-		case isForbiddenHeader(n):
+		case len(values) == 0 || isForbiddenHeader(n): // not sent, or not the page's
 		case isSafelisted(n, v):
 			small = append(small, n)
 			size += len(v)

@@ -58,7 +58,7 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 		return nil, err
 	}
 	next := (&http.Request{
-		Method: f.cur.Method, URL: to, Host: f.cur.Host, Header: f.cur.Header.Clone(),
+		Method: f.cur.Method, URL: to, Host: ownHost(f.cur), Header: f.cur.Header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Response: resp,
 	}).WithContext(f.ctx)
 	if next.Header == nil {
@@ -96,6 +96,15 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 	return next, nil
 }
 
+// ownHost is the Host that the caller gave req, "" if it is only the URL's: that
+// may be spelled in another way in the next one.
+func ownHost(req *http.Request) string {
+	if req.Host == req.URL.Host {
+		return ""
+	}
+	return req.Host
+}
+
 // checkHop refuses what a browser, or the Session's options, would not follow.
 func (f *fetch) checkHop(resp *http.Response, to *url.URL) error {
 	client := f.plan.client
@@ -125,7 +134,7 @@ func (f *fetch) rewriteMethod(next *http.Request, status int) (keepBody bool) {
 	}
 	next.Method = http.MethodGet
 	for _, name := range bodyFields {
-		next.Header.Del(name)
+		delField(next.Header, name)
 	}
 	return false
 }
@@ -133,21 +142,29 @@ func (f *fetch) rewriteMethod(next *http.Request, status int) (keepBody bool) {
 // dropCrossOrigin takes off what is meant for the last origin only.
 func (f *fetch) dropCrossOrigin(next *http.Request) {
 	target := f.s.hsts.upgrade(next.URL)
-	if ref := next.Header.Get("Referer"); ref != "" {
-		// The source stays what it was; the policy looks at each target anew.
-		next.Header.Del("Referer")
-	}
+	// The source stays what it was; the policy looks at each target anew.
+	delField(next.Header, "Referer")
 	if originOf(f.url).is(originOf(target)) {
 		return
 	}
 	next.Host = ""
 	for _, name := range sensitive {
-		next.Header.Del(name)
+		delField(next.Header, name)
 	}
 	for _, name := range f.s.opts.SensitiveHeaders {
-		next.Header.Del(name)
+		delField(next.Header, name)
 	}
-	next.Header.Del("Origin") // computed from here on
+	delField(next.Header, "Origin") // computed from here on
+}
+
+// delField takes a field out of h in whatever spelling its key has: the floor
+// sends "authorization" as well as "Authorization".
+func delField(h http.Header, name string) {
+	for key := range h {
+		if strings.EqualFold(key, name) {
+			delete(h, key)
+		}
+	}
 }
 
 func isRedirect(status int) bool {

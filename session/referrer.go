@@ -44,6 +44,11 @@ func (p referrerPolicy) refer(source, target *url.URL) *url.URL {
 	}
 	full := *source
 	full.User, full.Fragment, full.RawFragment = nil, "", ""
+	// As the URL standard spells it: "https://A.test:443" is "https://a.test/".
+	full.Host = originOf(source).authority()
+	if full.Path == "" {
+		full.Path = "/"
+	}
 	bare := &url.URL{Scheme: full.Scheme, Host: full.Host, Path: "/"}
 	same := originOf(source).is(originOf(target))
 	downgrade := isSecure(source) && !isSecure(target)

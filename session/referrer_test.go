@@ -77,3 +77,20 @@ func TestRedirectReferrerPolicy(t *testing.T) {
 		}
 	}
 }
+
+// Referer spells the document's URL as browsers do, however the caller did.
+func TestReferrerSpelling(t *testing.T) {
+	for from, want := range map[string][2]string{
+		"https://A.test:443/Dir?Q": {"https://a.test/Dir?Q", "https://a.test/"},
+		"https://bücher.test/":     {"https://xn--bcher-kva.test/", "https://xn--bcher-kva.test/"},
+		"https://a.test":           {"https://a.test/", "https://a.test/"},
+		"https://a.test?q":         {"https://a.test/?q", "https://a.test/"},
+		"https://[::1]:8443/x":     {"https://[::1]:8443/x", "https://[::1]:8443/"},
+	} {
+		for n, policy := range []referrerPolicy{"unsafe-url", "origin"} {
+			if got := policy.refer(mustURL(t, from), mustURL(t, "https://b.test/")).String(); got != want[n] {
+				t.Errorf("%s by %s: %s, want %s", from, policy, got, want[n])
+			}
+		}
+	}
+}

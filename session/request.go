@@ -42,8 +42,16 @@ func bareRequest(ctx context.Context, method, rawURL string) (*http.Request, err
 
 // urlReason is err without the URL in it, which may hold a password.
 func urlReason(err error) string {
-	if ue, ok := err.(*url.Error); ok { //nolint:errorlint // url.Parse returns it bare
-		return ue.Err.Error()
+	ue, ok := err.(*url.Error) //nolint:errorlint // url.Parse returns it bare
+	if !ok {
+		return err.Error()
 	}
-	return err.Error()
+	reason := ue.Err.Error()
+	switch ue.Err.(type) { //nolint:errorlint // likewise
+	case url.EscapeError, url.InvalidHostError: // a character of it
+		return reason
+	}
+	// What is no port is quoted, and of user:pass/word@host that is ":pass".
+	before, after, _ := strings.Cut(reason, `"`)
+	return before + strings.TrimLeft(after[strings.LastIndex(after, `"`)+1:], " ")
 }

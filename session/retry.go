@@ -130,6 +130,7 @@ func (f *fetch) send() (*http.Response, error) {
 		wait := b.policy.wait(n, resp)
 		if resp != nil {
 			err = &statusError{resp.StatusCode}
+			f.note(resp) // the cookie without which it says the same again
 			discard(resp)
 			resp.Request = f.cur
 		}

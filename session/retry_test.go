@@ -164,3 +164,29 @@ func TestRetryBudget(t *testing.T) {
 		}
 	})
 }
+
+// A response that is tried again sets cookies and HSTS like any other, and the
+// next attempt has them: who guards a site with a 429 or 503 says so in a cookie.
+func TestRetriedResponseIsNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		s, f := newFake(t, Options{Retry: &RetryPolicy{}}, func(*http.Request) fakeAnswer {
+			if attempts++; attempts == 1 {
+				return fakeAnswer{status: 503, header: http.Header{"Set-Cookie": {"pass=1"}, "Strict-Transport-Security": {"max-age=60"}}}
+			}
+			return fakeAnswer{}
+		})
+		defer s.CloseNow()
+		resp, err := s.Get(t.Context(), "https://a.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if c := f.last().Header.Get("Cookie"); attempts != 2 || c != "pass=1" {
+			t.Errorf("attempt %d has Cookie %q", attempts, c)
+		}
+		if !s.hsts.wants("a.test") {
+			t.Error("HSTS is lost")
+		}
+	})
+}

@@ -32,6 +32,11 @@ func (o origin) String() string {
 	if o == (origin{}) {
 		return "null"
 	}
+	return o.scheme + "://" + o.authority()
+}
+
+// authority is the host, and the port if it is not the scheme's.
+func (o origin) authority() string {
 	host := o.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -39,7 +44,13 @@ func (o origin) String() string {
 	if o.port != "" {
 		host += ":" + o.port
 	}
-	return o.scheme + "://" + host
+	return host
+}
+
+// clone is o as what is kept may hold it: o's parts are parts of a URL, which may
+// be one of a whole page's text.
+func (o origin) clone() origin {
+	return origin{strings.Clone(o.scheme), strings.Clone(o.host), strings.Clone(o.port)}
 }
 
 func (o origin) is(p origin) bool { return o == p && o != origin{} }
@@ -76,6 +87,7 @@ func registrable(host string) string {
 	if ok {
 		return known
 	}
+	host = strings.Clone(host)
 	d := findRegistrable(host)
 	registrables.mu.Lock()
 	defer registrables.mu.Unlock()
@@ -111,9 +123,17 @@ func findRegistrable(host string) string {
 	return d
 }
 
+// maxHost is more bytes than any host has, be it in UTF-8: a name has 254
+// characters at most (RFC 1035, section 2.3.4).
+const maxHost = 1024
+
 // asciiHost is a host in the form in which hosts are compared: A-labels in
-// lower case. A host that has no such form stays what it is.
+// lower case. A host that has no such form stays what it is; so does one that is
+// too long, as the conversion takes the square of its length.
 func asciiHost(host string) string {
+	if len(host) > maxHost {
+		return strings.ToLower(host)
+	}
 	for i := range len(host) {
 		if host[i] >= 0x80 {
 			if a, err := idna.Lookup.ToASCII(host); err == nil {

@@ -320,7 +320,15 @@ func (t *Tab) Preconnect(ctx context.Context, dest fingerprints.Dest, url string
 	if err != nil {
 		return err
 	}
-	if err := t.s.floor.Preconnect(f.wire(), f.info()); err != nil {
+	returned := false
+	defer func() { // as in run
+		if !returned {
+			f.abandon()
+		}
+	}()
+	err = t.s.floor.Preconnect(f.wire(), f.info())
+	returned = true
+	if err != nil {
 		return f.fail(err, NotSent)
 	}
 	f.op.end(opOK)

@@ -274,7 +274,8 @@ func (p *pcapReader) tcp(src, dst netip.Addr, b []byte) {
 
 // take adds a segment in sequence, and those that waited for it.
 func (f *flow) take(seq uint32, payload []byte) {
-	if ahead := int32(seq - f.next); ahead > 0 {
+	// int: of an int32 the least number has no negative.
+	if ahead := int(int32(seq - f.next)); ahead > 0 {
 		if f.later == nil {
 			f.later = map[uint32][]byte{}
 		}
@@ -283,7 +284,7 @@ func (f *flow) take(seq uint32, payload []byte) {
 			f.held += len(payload)
 		}
 		return
-	} else if int(-ahead) < len(payload) { // what of it is new
+	} else if -ahead < len(payload) { // what of it is new
 		f.data = append(f.data, payload[-ahead:]...)
 		f.next += uint32(len(payload)) - uint32(-ahead)
 		f.segments++

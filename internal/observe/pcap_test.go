@@ -132,3 +132,12 @@ func FuzzReadPcap(f *testing.F) {
 		}
 	})
 }
+
+// A sequence number just half the space away from the expected one is neither
+// ahead nor behind, and negating it gives itself.
+func TestPcapSegmentHalfTheSpaceAway(t *testing.T) {
+	file := classicPcap(binary.LittleEndian, segment(0, 2, nil, false), segment(1+1<<31, 16, []byte{22, 3, 1}, false))
+	if found, err := ReadPcap(bytes.NewReader(file)); len(found) != 0 || err != nil {
+		t.Errorf("%d hellos, %v", len(found), err)
+	}
+}
