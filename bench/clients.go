@@ -9,16 +9,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"time"
 
-	"github.com/Noooste/azuretls-client"
-	fhttp "github.com/bogdanfinn/fhttp"
-	tlsclient "github.com/bogdanfinn/tls-client"
-	"github.com/bogdanfinn/tls-client/profiles"
 	"github.com/guise-http/guise/session"
-	"github.com/imroc/req/v3"
 	utls "github.com/refraction-networking/utls"
-	"github.com/sardanioss/httpcloak"
 	"golang.org/x/net/http2"
 )
 
@@ -35,17 +28,17 @@ var clients = map[string]func() (client, error){
 	"net/http":   newNetHTTP,
 	"x/net":      newXNet,
 	"x/net+utls": newXNetUTLS,
-	"tls-client": newTLSClient,
-	"httpcloak":  newHTTPCloak,
-	"azuretls":   newAzureTLS,
-	"req":        newReq,
 }
+
+// peers are the clients that others wrote, each in a binary of its own by a
+// build tag: what one links in, megabytes of tables that the garbage collector
+// goes through in every cycle, is not the others' cost.
+var peers = map[string]string{"tls-client": "tlsclient", "azuretls": "azuretls", "httpcloak": "httpcloak", "req": "req"}
 
 // clientNames puts floor, guise and net/http first.
 func clientNames() []string {
-	first := []string{"floor", "guise", "net/http"}
-	rest := slices.DeleteFunc(slices.Sorted(maps.Keys(clients)), func(n string) bool { return slices.Contains(first, n) })
-	return append(first, rest...)
+	first := []string{"floor", "floor+api", "guise", "net/http", "x/net", "x/net+utls"}
+	return append(first, slices.Sorted(maps.Keys(peers))...)
 }
 
 func drain(status int, body io.ReadCloser) error {
@@ -117,75 +110,3 @@ func newXNetUTLS() (client, error) {
 	}}
 	return std{t, t.CloseIdleConnections}, nil
 }
-
-type tlsClient struct{ c tlsclient.HttpClient }
-
-func newTLSClient() (client, error) {
-	c, err := tlsclient.NewHttpClient(tlsclient.NewNoopLogger(), tlsclient.WithClientProfile(profiles.Chrome_133), tlsclient.WithTimeoutSeconds(30), tlsclient.WithDisableHttp3())
-	return tlsClient{c}, err
-}
-
-func (c tlsClient) get(url string) error {
-	r, err := fhttp.NewRequest("GET", url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.c.Do(r)
-	if err != nil {
-		return err
-	}
-	return drain(resp.StatusCode, resp.Body)
-}
-func (c tlsClient) close() { c.c.CloseIdleConnections() }
-
-type httpCloak struct{ s *httpcloak.Session }
-
-func newHTTPCloak() (client, error) {
-	return httpCloak{httpcloak.NewSession("chrome-latest", httpcloak.WithForceHTTP2(), httpcloak.WithSessionTimeout(30*time.Second))}, nil
-}
-
-func (c httpCloak) get(url string) error {
-	resp, err := c.s.GetStream(context.Background(), url)
-	if err != nil {
-		return err
-	}
-	defer resp.Close()
-	for {
-		if _, err := resp.ReadChunk(32 << 10); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-func (c httpCloak) close() { c.s.Close() }
-
-type azure struct{ s *azuretls.Session }
-
-func newAzureTLS() (client, error) {
-	s := azuretls.NewSession()
-	s.InsecureSkipVerify = false
-	return azure{s}, nil
-}
-
-func (c azure) get(url string) error {
-	resp, err := c.s.Get(url)
-	if err == nil && resp.StatusCode != 200 {
-		err = fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return err
-}
-func (c azure) close() { c.s.Close() }
-
-type reqClient struct{ c *req.Client }
-
-func newReq() (client, error) { return reqClient{req.C().ImpersonateChrome()}, nil }
-
-func (c reqClient) get(url string) error {
-	resp, err := c.c.R().Get(url)
-	if err == nil && resp.StatusCode != 200 {
-		err = fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return err
-}
-func (c reqClient) close() { c.c.GetTransport().CloseIdleConnections() }

@@ -1,7 +1,8 @@
 // Command bench holds guise against the clients people use today, on one
 // machine and in one run: CPU per request from getrusage of the client's own
-// process, allocations, heap of an idle session, peak memory. Rounds are
-// interleaved, so that a slow minute of the machine hits everybody.
+// process, whose binary links no other peer, allocations, heap of an idle
+// session, peak memory. Rounds are interleaved, so that a slow minute of the
+// machine hits everybody.
 //
 //	go run . [-rounds 5] [-clients guise,net/http] [-scenarios warm1|scale] [-o raw.jsonl]
 //
@@ -51,6 +52,25 @@ func main() {
 	}
 }
 
+// build builds the binaries that the clients need, by tag, from the directory
+// that this is run in.
+func build(dir string, clients []string) (map[string]string, error) {
+	binaries := map[string]string{}
+	for _, c := range clients {
+		tag := peers[c]
+		if binaries[tag] != "" {
+			continue
+		}
+		binaries[tag] = filepath.Join(dir, "bench-"+tag)
+		cmd := exec.Command("go", "build", "-tags", tag, "-o", binaries[tag], ".")
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return nil, fmt.Errorf("build %s: %w", c, err)
+		}
+	}
+	return binaries, nil
+}
+
 // runAll starts the server and one process per measurement.
 func runAll(rounds int, clients, scenarios []string, raw string, args ...string) error {
 	dir, err := os.MkdirTemp("", "guise-bench")
@@ -73,7 +93,7 @@ func runAll(rounds int, clients, scenarios []string, raw string, args ...string)
 		out = bufio.NewWriter(f)
 	}
 	defer out.Flush()
-	self, err := os.Executable()
+	binaries, err := build(dir, clients)
 	if err != nil {
 		return err
 	}
@@ -92,7 +112,7 @@ func runAll(rounds int, clients, scenarios []string, raw string, args ...string)
 				if _, ok := reconnectors[c]; !ok && (s == "reconnect" || s == "resumed") {
 					continue
 				}
-				cmd := exec.Command(self, append([]string{"-child", c, "-scenario", s, "-url", url}, args...)...)
+				cmd := exec.Command(binaries[peers[c]], append([]string{"-child", c, "-scenario", s, "-url", url}, args...)...)
 				cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+srv.caFile, "SSL_CERT_DIR="+filepath.Join(dir, "none"))
 				cmd.Stderr = os.Stderr
 				b, err := cmd.Output()
