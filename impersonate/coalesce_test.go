@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/guise-http/guise/fingerprints"
 )
@@ -192,5 +194,50 @@ func TestMisdirectedRequestIsNotSharedAgain(t *testing.T) {
 	// The second was made to see that the first could serve, the third after its 421.
 	if s := tr.Stats(); s.Dials != 3 || s.Retries != 1 || asked != 4 {
 		t.Errorf("%d requests, stats %+v", asked, s)
+	}
+}
+
+// The lookup that tells whether a connection may serve another host has the
+// bound of a dial, and ends with the Transport.
+func TestLookupForSharingIsBounded(t *testing.T) {
+	srv := newServer(t, true, func(http.ResponseWriter, *http.Request) {})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	asked := make(chan struct{}, 10)
+	for _, closes := range []bool{false, true} {
+		tr := newTransport(t, srv, func(o *Options) {
+			if !closes {
+				o.DialTimeout = 100 * time.Millisecond
+			}
+			o.LookupNetIP = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+				if host == "www.example.com" {
+					return loopback(ctx, network, host)
+				}
+				asked <- struct{}{}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		})
+		do(t, tr, "GET", "https://www.example.com:"+port, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := get(t, tr, ctx, "https://img.example.com:"+port)
+			failed <- err
+		}()
+		if closes {
+			<-asked
+			if err := tr.CloseNow(); err != nil {
+				t.Error(err)
+			}
+		}
+		err := <-failed
+		var te *TimeoutError
+		if bounded := errors.As(err, &te) && te.Phase == "dial"; bounded == closes || closes != errors.Is(err, ErrClosed) {
+			t.Errorf("closes %v: %v", closes, err)
+		}
+		cancel()
+		for len(asked) > 0 {
+			<-asked
+		}
 	}
 }
