@@ -144,6 +144,9 @@ func isLoss(err error) bool {
 	if errors.As(err, &stream) {
 		return stream.Remote
 	}
+	if body := (*http1.BodyError)(nil); errors.As(err, &body) {
+		return false
+	}
 	var lost *http2.ConnError
 	var h1 *http1.RequestError
 	return errors.As(err, &lost) || errors.As(err, &h1) || errors.Is(err, http2.ErrConnClosed) ||

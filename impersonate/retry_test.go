@@ -325,3 +325,19 @@ func TestDialErrorsAreNotRetriedForNothing(t *testing.T) {
 		t.Errorf("%d dials, %v", dials.Load(), err)
 	}
 }
+
+// A body that is not as long as was said fails each time: it costs one attempt.
+func TestBodyThatFallsShortIsNotSentAgain(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		srv := newServer(t, h2, func(http.ResponseWriter, *http.Request) {})
+		tr := newTransport(t, srv, nil)
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", srv.URL, strings.NewReader("abc"))
+		req.ContentLength = 5
+		if _, err := tr.RoundTrip(req); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("HTTP/2 %v: %v", h2, err)
+		}
+		if s := tr.Stats(); s.Attempts != 1 || s.Retries != 0 {
+			t.Errorf("HTTP/2 %v: %+v", h2, s)
+		}
+	}
+}
