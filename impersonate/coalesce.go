@@ -315,7 +315,7 @@ func (cc *clientConn) mayServe(key connKey) bool {
 
 // isAt reports whether the connection's address is among addrs.
 func (cc *clientConn) isAt(addrs []netip.Addr) bool {
-	ap, err := netip.ParseAddrPort(cc.net.RemoteAddr().String())
+	ap, err := netip.ParseAddrPort(addrOf(cc.net))
 	if err != nil {
 		return false
 	}

@@ -241,3 +241,26 @@ func TestLookupForSharingIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// A dialer's connection may have no address; it serves its own host alone.
+func TestConnectionWithoutAddressIsNotShared(t *testing.T) {
+	srv := newServer(t, true, func(http.ResponseWriter, *http.Request) {})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	tr := newTransport(t, srv, func(o *Options) {
+		o.LookupNetIP = loopback
+		o.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return nowhere{nc}, err
+		}
+	})
+	for _, host := range []string{"www.example.com", "img.example.com"} {
+		do(t, tr, "GET", "https://"+host+":"+port, nil)
+	}
+	if n := tr.Stats().Dials; n != 2 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+type nowhere struct{ net.Conn }
+
+func (nowhere) RemoteAddr() net.Addr { return nil }
