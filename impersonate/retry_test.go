@@ -143,6 +143,26 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// A connection that was made ahead is idle as one that has carried a request is.
+func TestStaleConnectionThatWasMadeAhead(t *testing.T) {
+	addr := serveScript(t, nil, func(n int, nc net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(nc))
+		if err != nil || n == 1 {
+			return
+		}
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		io.Copy(io.Discard, req.Body)
+	})
+	tr := newTransport(t, nil, nil)
+	if err := tr.Preconnect(newRequest(t, "GET", "http://"+addr, "", nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	do(t, tr, "GET", "http://"+addr, nil)
+	if s := tr.Stats(); s.Retries != 1 || s.Dials != 2 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 // A stale connection that the server closed before we wrote is proof enough
 // for any method.
 func TestPostOnConnectionThatIsGone(t *testing.T) {
