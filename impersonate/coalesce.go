@@ -281,7 +281,7 @@ func (t *Transport) findOwner(ctx context.Context, key connKey) *clientConn {
 	if !candidate || t.opts.DialContext != nil && t.opts.LookupNetIP == nil {
 		return nil
 	}
-	addrs, err := t.lookup(ctx, key.host)
+	addrs, err := t.lookupAside(ctx, key.host)
 	if err != nil {
 		return nil // the dial will say so
 	}
@@ -293,6 +293,21 @@ func (t *Transport) findOwner(ctx context.Context, key connKey) *clientConn {
 	}
 	t.owners.set(key, owner{conn: weak.Make(cc), shared: true})
 	return cc
+}
+
+// lookupAside is lookup outside of a dial: it has a dial's bound, and the end of
+// the Transport ends it.
+func (t *Transport) lookupAside(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := withBound(ctx, "dial", bound(t.opts.DialTimeout, defaultDialTimeout))
+	defer cancel()
+	go func() {
+		select {
+		case <-t.life.closing:
+			cancel()
+		case <-ctx.Done(): // at the latest when the lookup returns
+		}
+	}()
+	return t.lookup(ctx, host)
 }
 
 // mayServe reports whether requests of another key could share cc, its address
@@ -308,7 +323,7 @@ func (cc *clientConn) mayServe(key connKey) bool {
 
 // isAt reports whether the connection's address is among addrs.
 func (cc *clientConn) isAt(addrs []netip.Addr) bool {
-	ap, err := netip.ParseAddrPort(cc.net.RemoteAddr().String())
+	ap, err := netip.ParseAddrPort(addrOf(cc.net))
 	if err != nil {
 		return false
 	}

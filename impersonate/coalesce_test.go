@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/guise-http/guise/fingerprints"
 )
@@ -194,3 +196,71 @@ func TestMisdirectedRequestIsNotSharedAgain(t *testing.T) {
 		t.Errorf("%d requests, stats %+v", asked, s)
 	}
 }
+
+// The lookup that tells whether a connection may serve another host has the
+// bound of a dial, and ends with the Transport.
+func TestLookupForSharingIsBounded(t *testing.T) {
+	srv := newServer(t, true, func(http.ResponseWriter, *http.Request) {})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	asked := make(chan struct{}, 10)
+	for _, closes := range []bool{false, true} {
+		tr := newTransport(t, srv, func(o *Options) {
+			if !closes {
+				o.DialTimeout = 100 * time.Millisecond
+			}
+			o.LookupNetIP = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+				if host == "www.example.com" {
+					return loopback(ctx, network, host)
+				}
+				asked <- struct{}{}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		})
+		do(t, tr, "GET", "https://www.example.com:"+port, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := get(t, tr, ctx, "https://img.example.com:"+port)
+			failed <- err
+		}()
+		if closes {
+			<-asked
+			if err := tr.CloseNow(); err != nil {
+				t.Error(err)
+			}
+		}
+		err := <-failed
+		var te *TimeoutError
+		if bounded := errors.As(err, &te) && te.Phase == "dial"; bounded == closes || closes != errors.Is(err, ErrClosed) {
+			t.Errorf("closes %v: %v", closes, err)
+		}
+		cancel()
+		for len(asked) > 0 {
+			<-asked
+		}
+	}
+}
+
+// A dialer's connection may have no address; it serves its own host alone.
+func TestConnectionWithoutAddressIsNotShared(t *testing.T) {
+	srv := newServer(t, true, func(http.ResponseWriter, *http.Request) {})
+	_, port, _ := net.SplitHostPort(srv.Listener.Addr().String())
+	tr := newTransport(t, srv, func(o *Options) {
+		o.LookupNetIP = loopback
+		o.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return nowhere{nc}, err
+		}
+	})
+	for _, host := range []string{"www.example.com", "img.example.com"} {
+		do(t, tr, "GET", "https://"+host+":"+port, nil)
+	}
+	if n := tr.Stats().Dials; n != 2 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+type nowhere struct{ net.Conn }
+
+func (nowhere) RemoteAddr() net.Addr { return nil }

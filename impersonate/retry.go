@@ -102,8 +102,8 @@ func discard(resp *http.Response) {
 
 // mayRepeat is the rule for sending a request again by itself: either it is
 // proved that the server did not act on it, or it is idempotent and was lost
-// without an answer on a connection that had been used before (RFC 9110,
-// section 9.2.2). Chrome repeats on a used connection whatever the method; a
+// without an answer on a connection that was there before it (RFC 9110,
+// section 9.2.2). Chrome repeats on such a connection whatever the method; a
 // POST that is carried out twice is worse than an error.
 func (c *call) mayRepeat(err error, reused bool) bool {
 	if callerDone(c.ctx) || !c.t.life.isOpen() {
@@ -144,17 +144,21 @@ func isLoss(err error) bool {
 	if errors.As(err, &stream) {
 		return stream.Remote
 	}
+	if body := (*http1.BodyError)(nil); errors.As(err, &body) {
+		return false
+	}
 	var lost *http2.ConnError
 	var h1 *http1.RequestError
 	return errors.As(err, &lost) || errors.As(err, &h1) || errors.Is(err, http2.ErrConnClosed) ||
 		errors.Is(err, http1.ErrConnClosed) || errors.Is(err, http1.ErrBusy) || errors.Is(err, http2.ErrNoSlot)
 }
 
-// isStale reports whether the connection was lost before one byte of answer.
+// isStale reports whether the connection, which was there before the request,
+// was lost before one byte of answer.
 func isStale(err error) bool {
 	var h1 *http1.RequestError
 	if errors.As(err, &h1) {
-		return h1.Stale()
+		return h1.Remote && !h1.Answered // whether it had carried a request, or was made ahead
 	}
 	var stream *http2.StreamError
 	if errors.As(err, &stream) {

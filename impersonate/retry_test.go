@@ -143,6 +143,26 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// A connection that was made ahead is idle as one that has carried a request is.
+func TestStaleConnectionThatWasMadeAhead(t *testing.T) {
+	addr := serveScript(t, nil, func(n int, nc net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(nc))
+		if err != nil || n == 1 {
+			return
+		}
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		io.Copy(io.Discard, req.Body)
+	})
+	tr := newTransport(t, nil, nil)
+	if err := tr.Preconnect(newRequest(t, "GET", "http://"+addr, "", nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	do(t, tr, "GET", "http://"+addr, nil)
+	if s := tr.Stats(); s.Retries != 1 || s.Dials != 2 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 // A stale connection that the server closed before we wrote is proof enough
 // for any method.
 func TestPostOnConnectionThatIsGone(t *testing.T) {
@@ -323,5 +343,21 @@ func TestDialErrorsAreNotRetriedForNothing(t *testing.T) {
 	_, err := get(t, tr, t.Context(), "https://a.test")
 	if !errors.Is(err, syscall.ECONNREFUSED) || !errors.Is(err, ErrNotSent) || dials.Load() != 1 {
 		t.Errorf("%d dials, %v", dials.Load(), err)
+	}
+}
+
+// A body that is not as long as was said fails each time: it costs one attempt.
+func TestBodyThatFallsShortIsNotSentAgain(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		srv := newServer(t, h2, func(http.ResponseWriter, *http.Request) {})
+		tr := newTransport(t, srv, nil)
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", srv.URL, strings.NewReader("abc"))
+		req.ContentLength = 5
+		if _, err := tr.RoundTrip(req); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("HTTP/2 %v: %v", h2, err)
+		}
+		if s := tr.Stats(); s.Attempts != 1 || s.Retries != 0 {
+			t.Errorf("HTTP/2 %v: %+v", h2, s)
+		}
 	}
 }

@@ -71,7 +71,11 @@ func (w *webSocket) Write(p []byte) (int, error) {
 
 func (w *webSocket) Close() error {
 	w.t.sockets.remove(w)
-	return w.upgradeBody.Close()
+	err := w.upgradeBody.Close()
+	if f, ok := w.src.(*inflater); ok {
+		f.Close()
+	}
+	return err
 }
 
 // goAway is called when the Transport closes. What the server answers is for

@@ -5,8 +5,11 @@ import (
 	"compress/flate"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Browsers offer permessage-deflate (RFC 7692) with every WebSocket. A caller
@@ -42,13 +45,14 @@ const (
 	frameMasked     = 0x80 // in the second byte
 
 	deflateWindow = 32 << 10
-	inflateChunk  = 4 << 10  // of a message, as one frame
-	maxControl    = 64 << 10 // control frames within a message that give no bytes
+	inflateChunk  = 4 << 10 // of a message, as one frame
 )
 
 // deflateTail is what the server leaves out of the end of a message, and a
 // final empty block, so that the end is one to package flate.
 var deflateTail = []byte{0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff}
+
+var errClosedMessage = errors.New("WebSocket message that is not read on")
 
 var errCompressedMessage = errors.New("WebSocket message that is not permessage-deflate's")
 
@@ -70,10 +74,30 @@ type inflater struct {
 	flate  io.ReadCloser
 	window []byte // the end of what was taken apart
 	chunk  [inflateChunk]byte
+
+	// While a message of several frames is taken apart, flate runs as a
+	// coroutine: only so can a control frame between them be given out before
+	// more of the message has come. Else they are nil.
+	next  func() (int, error, bool)
+	stop  func()
+	yield func(int, error) bool
+
+	mu     sync.Mutex // held by Read
+	closed atomic.Bool
 }
 
 // Read implements io.Reader.
 func (f *inflater) Read(p []byte) (int, error) {
+	n, err := f.read(p)
+	if f.closed.Load() {
+		f.Close() // which could not end what was running
+	}
+	return n, err
+}
+
+func (f *inflater) read(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -83,6 +107,19 @@ func (f *inflater) Read(p []byte) (int, error) {
 		}
 	}
 	return f.out.Read(p)
+}
+
+// Close ends the coroutine; one that runs is ended by its Read, which the
+// source's Close has to wake.
+func (f *inflater) Close() error {
+	f.closed.Store(true)
+	if f.mu.TryLock() {
+		if f.stop != nil {
+			f.stop()
+		}
+		f.mu.Unlock()
+	}
+	return nil
 }
 
 // step makes some output, or gets nearer to that.
@@ -111,9 +148,40 @@ func (f *inflater) step(p []byte) error {
 	f.ending = deflateTail
 	if f.flate == nil {
 		f.flate = flate.NewReader(messageReader{f})
-		return nil
+	} else if err := f.flate.(flate.Resetter).Reset(messageReader{f}, f.window); err != nil {
+		return err
 	}
-	return f.flate.(flate.Resetter).Reset(messageReader{f}, f.window)
+	if f.next, f.stop = nil, nil; !f.final {
+		f.next, f.stop = iter.Pull2(f.chunks)
+	}
+	return nil
+}
+
+// chunks yields what flate reads, and nothing behind a control frame.
+func (f *inflater) chunks(yield func(int, error) bool) {
+	f.yield = yield
+	for {
+		n, err := f.flate.Read(f.chunk[:])
+		if !yield(n, err) || err != nil {
+			return
+		}
+	}
+}
+
+// readChunk reads what comes next of the message.
+func (f *inflater) readChunk() (int, error) {
+	if f.next == nil {
+		return f.flate.Read(f.chunk[:])
+	}
+	n, err, running := f.next()
+	switch {
+	case !running:
+		f.next = nil
+		return f.flate.Read(f.chunk[:]) // which says once more why it ended
+	case err != nil:
+		f.stop()
+	}
+	return n, err
 }
 
 // readHead reads a frame's head, and sets left. It may be cut short by a
@@ -140,7 +208,7 @@ func (f *inflater) readHead() ([]byte, error) {
 
 // inflate makes a frame of what comes next of the message.
 func (f *inflater) inflate() error {
-	n, err := f.flate.Read(f.chunk[:])
+	n, err := f.readChunk()
 	data := f.chunk[:n]
 	if !f.alone {
 		if f.window = append(f.window, data...); len(f.window) > 2*deflateWindow {
@@ -198,7 +266,7 @@ func (r messageReader) Read(p []byte) (int, error) {
 			f.final = head[0]&frameFinal != 0
 			continue
 		}
-		if f.left > 125 || f.out.Len() > maxControl {
+		if f.left > 125 {
 			return 0, errCompressedMessage
 		}
 		f.out.Write(head)
@@ -206,6 +274,9 @@ func (r messageReader) Read(p []byte) (int, error) {
 			return 0, unexpected(err)
 		}
 		f.left = 0
+		if !f.yield(0, nil) {
+			return 0, errClosedMessage
+		}
 	}
 	n, err := f.src.Read(p[:min(uint64(len(p)), f.left)])
 	f.left -= uint64(n)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 )
 
 // A deflater makes a server's frames.
@@ -142,13 +143,81 @@ func TestInflaterRefuses(t *testing.T) {
 		"another message":    {frame(0x41, whole[:2]) + frame(0xc1, whole), errCompressedMessage},
 		"end of the stream":  {frame(0xc1, []byte{1, 0, 0, 0xff, 0xff, 'x'}), errCompressedMessage},
 		"big control frame":  {frame(0x41, whole[:2]) + frame(0x89, make([]byte, 200)), errCompressedMessage},
-		"control frames":     {frame(0x41, whole[:2]) + strings.Repeat(frame(0x89, make([]byte, 100)), 2000), errCompressedMessage},
+		"control frames":     {frame(0x41, whole[:2]) + strings.Repeat(frame(0x89, make([]byte, 100)), 20), io.ErrUnexpectedEOF},
 	} {
 		got, err := io.ReadAll(&inflater{src: strings.NewReader(c.in)})
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %x, %v", name, got, err)
 		}
 	}
+}
+
+// A ping between two frames of a compressed message does not wait for the second:
+// the server may, for the pong. What nobody reads to its end leaves nothing behind.
+func TestPingWithinACompressedMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pr, pw := io.Pipe()
+		f := &inflater{src: pr}
+		read := func(why string, want ...byte) {
+			t.Helper()
+			b := make([]byte, 100)
+			n, err := f.Read(b)
+			if err != nil || !bytes.Equal(b[:n], want) {
+				t.Fatalf("%s: %x, %v", why, b[:n], err)
+			}
+		}
+		d := &deflater{}
+		b := d.deflate("hello")
+		d.frame(0x41, b[:3])
+		d.frame(0x89, []byte("a"))
+		first := d.out.Len()
+		d.frame(0x89, []byte("b"))
+		second := d.out.Len()
+		d.frame(0x80, b[3:])
+		d.frame(0x41, b[:3])
+		d.frame(0x89, []byte("c"))
+		all := d.out.Bytes()
+		sent := make(chan struct{}, 4)
+		go func() {
+			for _, part := range [][]byte{all[:first], all[first:second], all[second:]} {
+				pw.Write(part)
+				sent <- struct{}{}
+			}
+		}()
+		read("nothing of the message is there", 0x89, 1, 'a')
+		read("again", 0x89, 1, 'b')
+		read("the message", append([]byte{0x01, 5}, "hello"...)...)
+		read("its end", 0x80, 0)
+		read("in the next", 0x89, 1, 'c')
+		pw.Close()
+		f.Close()
+		if _, err := f.Read(make([]byte, 1)); err == nil {
+			t.Error("reads on")
+		}
+		f.Close()
+	})
+}
+
+// A Close beside a Read ends what is left of the message behind that.
+func TestCloseWithinACompressedMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pr, pw := io.Pipe()
+		f := &inflater{src: pr}
+		d := &deflater{}
+		d.frame(0x41, d.deflate("hello")[:3])
+		done := make(chan error)
+		go func() {
+			_, err := f.Read(make([]byte, 100))
+			done <- err
+		}()
+		pw.Write(d.out.Bytes())
+		synctest.Wait()
+		f.Close()
+		pw.Write([]byte{0x89, 0})
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func FuzzInflater(f *testing.F) {
@@ -226,5 +295,8 @@ func TestWebSocketCompression(t *testing.T) {
 			t.Errorf("%+v: %x, want %x", c, got, d.out.Bytes())
 		}
 		resp.Body.Close()
+		if f, ok := resp.Body.(*webSocket).src.(*inflater); ok && !f.closed.Load() {
+			t.Errorf("%+v: the inflater is not closed", c)
+		}
 	}
 }

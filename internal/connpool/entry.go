@@ -88,7 +88,7 @@ func (p *Pool[K, C]) noteIdleLocked(e *entry[K, C]) {
 	e.idleSince = time.Now()
 	p.idle.pushBack(&e.idle)
 	for p.idle.n > p.opts.maxIdle() {
-		p.removeLocked(p.idle.front().owner)
+		p.takeAwayLocked(p.idle.front().owner)
 	}
 	p.armReaperLocked(e.idleSince)
 }
@@ -116,7 +116,7 @@ func (p *Pool[K, C]) reap() {
 	p.armed = false
 	now := time.Now()
 	for l := p.idle.front(); l != nil && now.Sub(l.owner.idleSince) >= p.opts.idleTimeout(); l = p.idle.front() {
-		p.removeLocked(l.owner)
+		p.takeAwayLocked(l.owner)
 	}
 	p.armReaperLocked(now)
 }
@@ -137,6 +137,16 @@ func (p *Pool[K, C]) removeLocked(e *entry[K, C]) {
 	p.endIfUnusedLocked(e)
 }
 
+// takeAwayLocked is removeLocked for a connection that might have gone on:
+// those who wait for a slot of it must not wait for ever.
+func (p *Pool[K, C]) takeAwayLocked(e *entry[K, C]) {
+	h := e.host
+	p.removeLocked(e)
+	if h.waiters.n > 0 {
+		p.serveLocked(h)
+	}
+}
+
 // Retire keeps a connection of key that match accepts from being given out
 // again: it ends in good order, as soon as it has no requests.
 func (p *Pool[K, C]) Retire(key K, match func(c C) bool) {
@@ -148,7 +158,7 @@ func (p *Pool[K, C]) Retire(key K, match func(c C) bool) {
 	}
 	for _, e := range slices.Clone(h.conns) {
 		if match(e.conn) {
-			p.removeLocked(e)
+			p.takeAwayLocked(e)
 		}
 	}
 }

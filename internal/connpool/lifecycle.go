@@ -91,7 +91,7 @@ func (p *Pool[K, C]) CloseIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l := p.idle.front(); l != nil; l = p.idle.front() {
-		p.removeLocked(l.owner)
+		p.takeAwayLocked(l.owner)
 	}
 	for _, h := range p.hosts.All() {
 		p.abandonUnwantedLocked(h)

@@ -429,3 +429,22 @@ func TestConnectionThatDiesWhileItIsReserved(t *testing.T) {
 		g.wantConn("another one", p.answer(p.wantDials("at once", 1)[0], 1), false)
 	})
 }
+
+// Whoever waits for a slot of a connection that is taken away gets another one.
+func TestWaitersOfAConnectionThatIsTakenAway(t *testing.T) {
+	for name, take := range map[string]func(*testPool, *fakeConn){
+		"retired": func(p *testPool, c *fakeConn) { p.Retire("a", func(other *fakeConn) bool { return other == c }) },
+		// A server may take back all slots of a connection that has no requests.
+		"idle too long": func(p *testPool, c *fakeConn) { c.slots = 0; c.Release(); time.Sleep(time.Second) },
+		"closed idle":   func(p *testPool, c *fakeConn) { c.slots = 0; c.Release(); p.CloseIdle() },
+	} {
+		pool(t, Options[string, *fakeConn]{IdleTimeout: time.Second}, func(p *testPool) {
+			first, second := p.get("a"), p.get("a")
+			c := p.answer(p.wantDials("first", 1)[0], 1)
+			first.wantConn(name, c, false)
+			second.wantWaiting("full")
+			take(p, c)
+			second.wantConn(name, p.answer(p.wantDials(name, 1)[0], 1), false)
+		})
+	}
+}

@@ -388,3 +388,61 @@ func BenchmarkGet(b *testing.B) {
 		resp.Body.Close()
 	}
 }
+
+// A recordConn gives out what it has taken in as a TLS connection does: a read
+// gets no more than it asks for, and the rest of the record waits.
+type recordConn struct {
+	*memConn
+	record []byte
+	gate   chan struct{} // nil = open; else whoever reads what is left waits for it
+}
+
+func (c *recordConn) Read(p []byte) (int, error) {
+	if len(c.record) == 0 {
+		b := make([]byte, 16<<10)
+		n, err := c.memConn.Read(b)
+		if c.record = b[:n]; n == 0 {
+			return 0, err
+		}
+	} else if c.gate != nil && len(c.record) < 200 {
+		<-c.gate
+	}
+	n := copy(p, c.record)
+	c.record = c.record[n:]
+	return n, nil
+}
+
+func (c *recordConn) ReadAhead(p []byte) int {
+	n := copy(p, c.record)
+	c.record = c.record[n:]
+	return n
+}
+
+// What has come behind a long response in the same TLS record is seen with its
+// end: the next request, which may be sent before anybody reads on, must not
+// take it for its answer.
+func TestBytesBehindALongBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newMemConns()
+		wire := &recordConn{memConn: client, gate: make(chan struct{})}
+		tc := &testConn{t: t, conn: NewConn(wire, nil), client: client, server: server}
+		defer tc.conn.Close()
+		first := tc.get("/1")
+		body := strings.Repeat("x", 8000)
+		tc.respond("HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n" + body + "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+		resp, err := first.wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(body))
+		if _, err := io.ReadFull(resp.Body, got); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resp.Body.Read(got); err != io.EOF {
+			t.Fatal(err)
+		}
+		second := tc.get("/2")
+		close(wire.gate)
+		second.wantErr("the connection is not used again", true, nil)
+	})
+}

@@ -122,10 +122,23 @@ func (x *exchange) mergeBody(r *http.Request) (bool, error) {
 	}
 	head := len(x.c.wbuf)
 	x.c.wbuf = append(x.c.wbuf, make([]byte, x.plan.length)...)
+	if !x.setUploading(true) {
+		return false, ErrConnClosed
+	}
+	defer x.setUploading(false)
 	if _, err := io.ReadFull(x.body, x.c.wbuf[head:]); err != nil {
 		return false, &BodyError{unexpected(err)}
 	}
 	return true, x.wantEnd()
+}
+
+// setUploading says whether the end of the exchange has to close its body, whose
+// Read may wait; it reports whether that has not come yet.
+func (x *exchange) setUploading(is bool) bool {
+	x.c.mu.Lock()
+	defer x.c.mu.Unlock()
+	x.uploading = is
+	return x.c.cur == x
 }
 
 func (x *exchange) startUpload() {

@@ -23,6 +23,18 @@ type reader struct {
 
 func (rd *reader) buffered() []byte { return rd.buf[rd.r:rd.w] }
 
+// hasMore reports whether more bytes have come than were asked for: here, or in
+// a TLS record of which the last read did not take all.
+func (rd *reader) hasMore() bool {
+	if rd.r < rd.w {
+		return true
+	}
+	if ahead, ok := rd.src.(interface{ ReadAhead([]byte) int }); ok {
+		rd.r, rd.w = 0, ahead.ReadAhead(rd.buf)
+	}
+	return rd.r < rd.w
+}
+
 // fill reads once, so that there is at least one byte more.
 func (rd *reader) fill() error {
 	if rd.noFill {

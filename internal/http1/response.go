@@ -131,13 +131,14 @@ func (x *exchange) isSent() bool {
 func (x *exchange) responseEnded() {
 	c := x.c
 	x.awaitUpload()
+	more := c.rd.hasMore()
 	c.mu.Lock()
 	if c.cur != x {
 		c.mu.Unlock()
 		return
 	}
 	x.received = true
-	if len(c.rd.buffered()) > 0 {
+	if more {
 		// Bytes behind a response belong to nobody: the next request must not
 		// take them for its answer (RFC 9112, section 9.2).
 		c.state = stateLast

@@ -400,3 +400,23 @@ func TestSwitchBeforeTheBodyIsSent(t *testing.T) {
 		})
 	}
 }
+
+// A body that can be had again need not be in memory: one whose Read waits does
+// not hold a request up that is cancelled.
+func TestCancelWhileASmallBodyIsRead(t *testing.T) {
+	script(t, Config{}, func(tc *testConn) {
+		ctx, cancel := context.WithCancel(tc.t.Context())
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		req := request(ctx, "POST /up")
+		req.HTTP.Body, req.HTTP.ContentLength = io.NopCloser(pr), 10
+		req.HTTP.GetBody = func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe }
+		rt := tc.send(req)
+		go func() {
+			<-rt.body.closed
+			pr.Close()
+		}()
+		cancel()
+		rt.wantErr("cancelled", true, context.Canceled)
+	})
+}
