@@ -184,7 +184,7 @@ func captureWaiting(ctx context.Context, c *cli, ca *observe.CA, addr, out strin
 	for {
 		select {
 		case line := <-lines:
-			fmt.Fprintln(c.stdout, line)
+			fmt.Fprintln(c.stdout, plain(line))
 			if missing := missingKinds(srv.Transcripts()); len(missing) > 0 {
 				fmt.Fprintln(c.stdout, "  still missing:", strings.Join(missing, ", "))
 			}

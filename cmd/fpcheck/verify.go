@@ -94,10 +94,10 @@ func printVerdicts(b *bytes.Buffer, verdicts []verdict) {
 		}
 		fmt.Fprintf(b, "\n%s:\n", v.Profile)
 		if v.Error != "" {
-			fmt.Fprintf(b, "  could not tell: %s\n", v.Error)
+			fmt.Fprintf(b, "  could not tell: %s\n", plain(v.Error))
 		}
 		for _, d := range v.Differences {
-			fmt.Fprintf(b, "  %s\n", d)
+			fmt.Fprintf(b, "  %s\n", plain(d))
 		}
 	}
 }
