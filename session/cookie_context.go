@@ -141,7 +141,11 @@ func (f *fetch) jarCookies() string {
 	f.op.callback(func() { list = f.s.jar.Cookies(f.url) })
 	pairs := make([]string, 0, len(list))
 	for _, c := range list {
-		pairs = append(pairs, c.Name+"="+c.Value)
+		value := c.Value
+		if c.Quoted {
+			value = `"` + value + `"`
+		}
+		pairs = append(pairs, c.Name+"="+value)
 	}
 	return strings.Join(pairs, "; ")
 }

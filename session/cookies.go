@@ -70,7 +70,11 @@ func NewCookieJar() *CookieJar { return &CookieJar{domains: make(map[string]map[
 func (j *CookieJar) Cookies(u *url.URL) []*http.Cookie {
 	var list []*http.Cookie
 	for _, c := range j.matching(u, cookieContext{}) {
-		list = append(list, &http.Cookie{Name: c.Name, Value: c.Value})
+		value, quoted := c.Value, false
+		if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+			value, quoted = value[1:n-1], true // as net/http has it: it drops quotes from a Value
+		}
+		list = append(list, &http.Cookie{Name: c.Name, Value: value, Quoted: quoted})
 	}
 	return list
 }

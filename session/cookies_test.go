@@ -475,3 +475,39 @@ func TestHostPrefixAsksForThePath(t *testing.T) {
 		}
 	}
 }
+
+// The quotes around a value are a part of it (RFC 6265bis, section 5.6): it comes
+// back with them from a jar of another kind, and from ours in an http.Client.
+func TestQuotedCookieKeepsItsQuotes(t *testing.T) {
+	const value = `a="b"; c="d e"; f=""; g="`
+	header := http.Header{"Set-Cookie": strings.Split(value, "; ")}
+	other, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, f := newFake(t, Options{Jar: other}, func(*http.Request) fakeAnswer { return fakeAnswer{header: header} })
+	defer s.CloseNow()
+	for range 2 {
+		resp, err := s.Get(t.Context(), "https://a.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	// net/http does not take g.
+	if got := f.last().Header.Get("Cookie"); got != `a="b"; c="d e"; f=""` {
+		t.Errorf("from net/http's jar: %s", got)
+	}
+	j := NewCookieJar()
+	u := mustURL(t, "https://a.test/")
+	for _, line := range header["Set-Cookie"][:3] {
+		j.set(u, line, cookieContext{})
+	}
+	req := newReq(t, "GET", "https://a.test/", nil)
+	for _, c := range j.Cookies(u) {
+		req.AddCookie(c)
+	}
+	if got := req.Header.Get("Cookie"); got != `a="b"; c="d e"; f=""` {
+		t.Errorf("from ours: %s", got)
+	}
+}
