@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -110,5 +111,30 @@ func TestRecordStaysInItsFolder(t *testing.T) {
 	})
 	if err != nil || len(written) > 0 || code != 2 {
 		t.Errorf("status %d %s: %v written outside: %.200v", code, errs.String(), err, written)
+	}
+}
+
+// The CA that a device is to trust is written to a file that was not there
+// before, and is gone afterwards.
+func TestCaptureWritesItsCAToANewFile(t *testing.T) {
+	tmp, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(tmp, "guise-observer-ca.pem")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", tmp)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // an interrupt, as soon as it waits
+	var out, errs bytes.Buffer
+	if code := run(ctx, []string{"capture", "--wait", "--addr", "127.0.0.1:0", "-o", t.TempDir()}, &out, &errs); code != exitInterrupted || !strings.Contains(out.String(), "trust the CA in "+tmp) {
+		t.Errorf("status %d: %s%s", code, out.String(), errs.String())
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "mine" {
+		t.Errorf("the file behind the link: %.30q, %v", text, err)
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
