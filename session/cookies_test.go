@@ -53,6 +53,9 @@ func TestCookieScope(t *testing.T) {
 		{"https://localhost/", "a=1; Domain=localhost", "https://localhost/", "a=1"},
 		{"https://1.2.3.4/", "a=1; Domain=2.3.4", "https://1.2.3.4/", ""},
 		{"https://1.2.3.4/", "a=1; Domain=1.2.3.4", "https://1.2.3.4/", "a=1"},
+		{"https://0x1.2.3.4/", "a=1; Domain=2.3.4", "https://0x9.2.3.4/", ""},
+		{"https://1.2.3.0x4./", "a=1; Domain=2.3.0x4.", "https://9.2.3.0x4./", ""},
+		{"https://a.0xtest/", "a=1; Domain=a.0xtest", "https://b.a.0xtest/", "a=1"},
 		{"https://[::1]/", "a=1", "https://[::1]:8443/", "a=1"},
 		{"https://bücher.test/", "a=1", "https://xn--bcher-kva.test/", "a=1"},
 		// Paths.
