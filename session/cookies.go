@@ -193,7 +193,7 @@ func (j *CookieJar) putLocked(c *Cookie, secure bool, now time.Time) {
 	stored := j.domains[domain]
 	if !secure && !c.Secure {
 		for _, old := range stored {
-			if old.Secure && old.Name == c.Name && old.Partition == c.Partition &&
+			if old.Secure && !old.isExpired(now) && old.Name == c.Name && old.Partition == c.Partition &&
 				(domainMatches(c.Domain, old) || domainMatches(old.Domain, c)) && pathMatches(c.Path, old.Path) {
 				return // "leave secure cookies alone"
 			}

@@ -514,3 +514,22 @@ func TestQuotedCookieKeepsItsQuotes(t *testing.T) {
 		t.Errorf("from ours: %s", got)
 	}
 }
+
+// A secure cookie that has expired keeps no other one from being set.
+func TestExpiredSecureCookieStandsInNoWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := NewCookieJar()
+		plain := mustURL(t, "http://a.test/")
+		j.set(mustURL(t, "https://a.test/"), "a=1; Secure; Max-Age=1", cookieContext{})
+		j.set(plain, "a=2", cookieContext{})
+		if got := j.header(plain, cookieContext{}); got != "" {
+			t.Errorf("set beside a secure one: %s", got)
+		}
+		j.set(mustURL(t, "https://b.a.test/"), "b=1; Secure; Domain=a.test; Max-Age=1", cookieContext{})
+		time.Sleep(2 * time.Second) // until they expire
+		j.set(plain, "b=2", cookieContext{})
+		if got := j.header(plain, cookieContext{}); got != "b=2" {
+			t.Errorf("after it expired: %q", got)
+		}
+	})
+}
