@@ -36,7 +36,7 @@ func (f *Form) Arrange(own ...string) []FormField {
 		switch i := f.index(name); {
 		case name == ownFields:
 			names = append(names, page...)
-		case slices.Contains(own, name) || f.Fields[i].isSent():
+		case slices.Contains(own, name) || i >= 0 && f.Fields[i].isSent(): // i < 0: HTTP/2 has no such field
 			names = append(names, name)
 		}
 	}

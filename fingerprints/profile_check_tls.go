@@ -38,6 +38,8 @@ func (t *TLS) check() error {
 		return faultf("tls.cipher_suites", "no cipher suite is offered")
 	case !slices.Contains(t.Compression, 0):
 		return faultf("tls.compression", "must hold 0, no compression (RFC 8446, section 4.1.2)")
+	case len(t.Compression) > 255:
+		return faultf("tls.compression", "want at most 255, have %d", len(t.Compression))
 	}
 	if err := t.checkExtensions(); err != nil {
 		return err
@@ -131,6 +133,19 @@ func (e *Extension) check(at string) error {
 			return faultf(at+"."+b.field, "does not belong to extension %s, whose body is %s", e.Type, want)
 		case !b.set && b.field == want && want != "data":
 			return faultf(at+"."+want, "missing: extension %s would be empty", e.Type)
+		}
+	}
+	// Their lengths have one byte on the wire (RFC 8446, sections 4.2.1 and 4.2.9;
+	// RFC 8422, section 5.1.2; RFC 8879, section 3).
+	for _, f := range []struct {
+		name    string
+		n, most int
+	}{
+		{"points", len(e.Points), 255}, {"modes", len(e.Modes), 255},
+		{"versions", len(e.Versions), 127}, {"algorithms", len(e.Algorithms), 127},
+	} {
+		if f.n > f.most {
+			return faultf(at+"."+f.name, "want at most %d, have %d", f.most, f.n)
 		}
 	}
 	for i, name := range e.Protocols {

@@ -12,10 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on the text of a profile. The largest browser profile has 30 kB.
+// Limits on the text of a profile. The largest browser profile has 30 kB, and its
+// longest list 45 elements. Names are looked for one by one, so that a list's
+// length counts by its square.
 const (
 	maxProfileBytes = 1 << 20
 	maxProfileDepth = 32
+	maxProfileItems = 1000 // of one list or object
 )
 
 // A node is a JSON value with its members in the order of the text.
@@ -120,6 +123,9 @@ func (p *treeParser) value(path string, depth int) (*node, error) {
 func (p *treeParser) elements(path string, depth int) (*node, error) {
 	n := &node{kind: nodeList}
 	for p.dec.More() {
+		if len(n.list) == maxProfileItems {
+			return nil, faultf(path, "more than %d elements", maxProfileItems)
+		}
 		v, err := p.value(fmt.Sprintf("%s[%d]", path, len(n.list)), depth+1)
 		if err != nil {
 			return nil, err
@@ -134,6 +140,9 @@ func (p *treeParser) members(path string, depth int) (*node, error) {
 	n := &node{kind: nodeObject}
 	seen := make(map[string]bool)
 	for p.dec.More() {
+		if len(n.list) == maxProfileItems {
+			return nil, faultf(path, "more than %d members", maxProfileItems)
+		}
 		tok, err := p.token(path)
 		if err != nil {
 			return nil, err

@@ -47,10 +47,12 @@ func isHighEntropy(name string) bool {
 	return strings.HasPrefix(name, "sec-ch-")
 }
 
-// note takes what a navigation's response over a secure connection asks for.
+// note takes what the response to a tab's navigation, over a secure connection,
+// asks for; a frame's asks in vain, as in Chromium (content/browser/client_hints,
+// ParseAndPersistAcceptCHForNavigation).
 func (s *hintStore) note(u *url.URL, p *plan, h http.Header) {
 	lines, ok := h["Accept-Ch"]
-	if !ok || !p.isNavigation() || !isSecure(u) {
+	if !ok || p.dest != fingerprints.Document || !p.isNavigation() || !isSecure(u) {
 		return
 	}
 	if list := s.parse(lines); len(list) > 0 {

@@ -80,3 +80,27 @@ func TestCriticalHintsSpareABody(t *testing.T) {
 		t.Errorf("%d requests, want one: the body was read", n)
 	}
 }
+
+// A frame's document does not decide what its origin is told from then on: a
+// third party in a frame would get the hints when the user goes there.
+func TestFrameAsksForNoHints(t *testing.T) {
+	tab, f := tabOf(t, "chromium-156", func(r *http.Request) fakeAnswer {
+		return fakeAnswer{header: http.Header{"Accept-Ch": {map[string]string{"b.test": "Sec-CH-UA-Arch", "a.test": ""}[r.URL.Host]}}}
+	})
+	resp, err := tab.Navigate(t.Context(), "https://a.test/")
+	done(t, resp, err)
+	frame := tab.NewFrame(fingerprints.IFrame)
+	for _, load := range []func() (*http.Response, error){
+		func() (*http.Response, error) { return frame.Navigate(t.Context(), "https://b.test/") },
+		func() (*http.Response, error) { return tab.Load(t.Context(), fingerprints.IFrame, "https://b.test/") },
+	} {
+		resp, err := load()
+		done(t, resp, err)
+		resp, err = tab.s.NewTab().Navigate(t.Context(), "https://b.test/")
+		done(t, resp, err)
+		if i := lastInfo(t, f); len(i.ClientHints) > 0 {
+			t.Errorf("the frame's wish is granted: %v", i.ClientHints)
+		}
+		tab.s.hints.origins.drop(originOf(f.last().URL))
+	}
+}

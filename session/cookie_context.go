@@ -141,7 +141,11 @@ func (f *fetch) jarCookies() string {
 	f.op.callback(func() { list = f.s.jar.Cookies(f.url) })
 	pairs := make([]string, 0, len(list))
 	for _, c := range list {
-		pairs = append(pairs, c.Name+"="+c.Value)
+		value := c.Value
+		if c.Quoted {
+			value = `"` + value + `"`
+		}
+		pairs = append(pairs, c.Name+"="+value)
 	}
 	return strings.Join(pairs, "; ")
 }
@@ -168,7 +172,7 @@ func (f *fetch) storeCookies(resp *http.Response) {
 // ownCookies takes out of the caller's own Cookie field what the response has
 // just set: from here on the jar knows better.
 func (f *fetch) ownCookies(next *http.Request, resp *http.Response) {
-	own := next.Header["Cookie"]
+	key, own := cookieField(next.Header)
 	if len(own) == 0 || len(resp.Header["Set-Cookie"]) == 0 || f.s.jar == nil {
 		return
 	}
@@ -184,10 +188,24 @@ func (f *fetch) ownCookies(next *http.Request, resp *http.Response) {
 			kept = append(kept, trimWSP(pair))
 		}
 	}
-	next.Header.Del("Cookie")
+	delete(next.Header, key)
 	if len(kept) > 0 {
-		next.Header.Set("Cookie", strings.Join(kept, "; "))
+		next.Header[key] = []string{strings.Join(kept, "; ")}
 	}
+}
+
+// cookieField is the Cookie field of h, and the key that it stands under: the
+// caller may have spelled it in another way.
+func cookieField(h http.Header) (key string, values []string) {
+	const usual = "Cookie"
+	if values = h[usual]; len(values) == 0 {
+		for key, values := range h {
+			if len(values) > 0 && strings.EqualFold(key, usual) {
+				return key, values
+			}
+		}
+	}
+	return usual, values
 }
 
 func cookieNames(header string) []string {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -159,7 +158,7 @@ func (c *Cookie) check(now time.Time) error {
 	}
 	if !c.HostOnly {
 		bare := strings.TrimSuffix(c.Domain, ".")
-		if suffix, _ := publicsuffix.PublicSuffix(bare); suffix == bare || net.ParseIP(c.Domain) != nil {
+		if suffix, _ := publicsuffix.PublicSuffix(bare); suffix == bare || isAddress(c.Domain) {
 			return errors.New("domain is a public suffix")
 		}
 	}

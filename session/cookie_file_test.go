@@ -80,6 +80,7 @@ func TestJSONCookieIsSuchAsAServerSets(t *testing.T) {
 		`"domain":"a.test","same_site":-1,"secure":true`: false,
 		`"domain":"a.test","partitioned":true`:           false,
 		`"domain":"com."`:                                false,
+		`"domain":"2.3.4"`:                               false,
 		`"domain":"a.test."`:                             true,
 		`"domain":"a.test","host_only":true`:             true,
 	} {

@@ -119,7 +119,7 @@ func (c *Cookie) claimDomain(host string) bool {
 		c.Domain, c.HostOnly = host, true
 		return true
 	}
-	if net.ParseIP(host) != nil || net.ParseIP(c.Domain) != nil {
+	if isAddress(host) || isAddress(c.Domain) {
 		c.HostOnly = true
 		return host == c.Domain
 	}
@@ -133,6 +133,21 @@ func (c *Cookie) claimDomain(host string) bool {
 		return host == c.Domain
 	}
 	return host == c.Domain || strings.HasSuffix(host, "."+c.Domain)
+}
+
+// isAddress reports whether a host is an IP address, in whatever spelling the floor
+// takes for one: 0x7f.0.0.1 too, which would have a domain above it otherwise (URL
+// standard, "ends in a number checker").
+func isAddress(host string) bool {
+	if net.ParseIP(host) != nil {
+		return true
+	}
+	last := strings.TrimSuffix(host, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // checkPrefix applies what a name's prefix promises (RFC 6265bis, section

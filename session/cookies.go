@@ -72,7 +72,11 @@ func NewCookieJar() *CookieJar { return &CookieJar{domains: make(map[string]map[
 func (j *CookieJar) Cookies(u *url.URL) []*http.Cookie {
 	var list []*http.Cookie
 	for _, c := range j.matching(u, cookieContext{}) {
-		list = append(list, &http.Cookie{Name: c.Name, Value: c.Value})
+		value, quoted := c.Value, false
+		if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+			value, quoted = value[1:n-1], true // as net/http has it: it drops quotes from a Value
+		}
+		list = append(list, &http.Cookie{Name: c.Name, Value: value, Quoted: quoted})
 	}
 	return list
 }
@@ -187,7 +191,7 @@ func (j *CookieJar) putLocked(c *Cookie, secure bool, now time.Time) {
 	stored := j.domains[domain]
 	if !secure && !c.Secure {
 		for _, old := range stored {
-			if old.Secure && old.Name == c.Name && old.Partition == c.Partition &&
+			if old.Secure && !old.isExpired(now) && old.Name == c.Name && old.Partition == c.Partition &&
 				(domainMatches(c.Domain, old) || domainMatches(old.Domain, c)) && pathMatches(c.Path, old.Path) {
 				return // "leave secure cookies alone"
 			}

@@ -53,6 +53,9 @@ func TestCookieScope(t *testing.T) {
 		{"https://localhost/", "a=1; Domain=localhost", "https://localhost/", "a=1"},
 		{"https://1.2.3.4/", "a=1; Domain=2.3.4", "https://1.2.3.4/", ""},
 		{"https://1.2.3.4/", "a=1; Domain=1.2.3.4", "https://1.2.3.4/", "a=1"},
+		{"https://0x1.2.3.4/", "a=1; Domain=2.3.4", "https://0x9.2.3.4/", ""},
+		{"https://1.2.3.0x4./", "a=1; Domain=2.3.0x4.", "https://9.2.3.0x4./", ""},
+		{"https://a.0xtest/", "a=1; Domain=a.0xtest", "https://b.a.0xtest/", "a=1"},
 		{"https://[::1]/", "a=1", "https://[::1]:8443/", "a=1"},
 		{"https://bücher.test/", "a=1", "https://xn--bcher-kva.test/", "a=1"},
 		// Paths.
@@ -474,4 +477,59 @@ func TestHostPrefixAsksForThePath(t *testing.T) {
 			t.Errorf("%s: %d cookies, want %d", line, n, want)
 		}
 	}
+}
+
+// The quotes around a value are a part of it (RFC 6265bis, section 5.6): it comes
+// back with them from a jar of another kind, and from ours in an http.Client.
+func TestQuotedCookieKeepsItsQuotes(t *testing.T) {
+	const value = `a="b"; c="d e"; f=""; g="`
+	header := http.Header{"Set-Cookie": strings.Split(value, "; ")}
+	other, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, f := newFake(t, Options{Jar: other}, func(*http.Request) fakeAnswer { return fakeAnswer{header: header} })
+	defer s.CloseNow()
+	for range 2 {
+		resp, err := s.Get(t.Context(), "https://a.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	// net/http does not take g.
+	if got := f.last().Header.Get("Cookie"); got != `a="b"; c="d e"; f=""` {
+		t.Errorf("from net/http's jar: %s", got)
+	}
+	j := NewCookieJar()
+	u := mustURL(t, "https://a.test/")
+	for _, line := range header["Set-Cookie"][:3] {
+		j.set(u, line, cookieContext{})
+	}
+	req := newReq(t, "GET", "https://a.test/", nil)
+	for _, c := range j.Cookies(u) {
+		req.AddCookie(c)
+	}
+	if got := req.Header.Get("Cookie"); got != `a="b"; c="d e"; f=""` {
+		t.Errorf("from ours: %s", got)
+	}
+}
+
+// A secure cookie that has expired keeps no other one from being set.
+func TestExpiredSecureCookieStandsInNoWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := NewCookieJar()
+		plain := mustURL(t, "http://a.test/")
+		j.set(mustURL(t, "https://a.test/"), "a=1; Secure; Max-Age=1", cookieContext{})
+		j.set(plain, "a=2", cookieContext{})
+		if got := j.header(plain, cookieContext{}); got != "" {
+			t.Errorf("set beside a secure one: %s", got)
+		}
+		j.set(mustURL(t, "https://b.a.test/"), "b=1; Secure; Domain=a.test; Max-Age=1", cookieContext{})
+		time.Sleep(2 * time.Second) // until they expire
+		j.set(plain, "b=2", cookieContext{})
+		if got := j.header(plain, cookieContext{}); got != "b=2" {
+			t.Errorf("after it expired: %q", got)
+		}
+	})
 }

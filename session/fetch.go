@@ -228,11 +228,11 @@ func (f *fetch) wire() *http.Request {
 		}
 		return req
 	}
-	if own := req.Header["Cookie"]; len(own) > 0 || f.s.jar != nil {
+	if key, own := cookieField(req.Header); len(own) > 0 || f.s.jar != nil {
 		if c := f.cookies(own); c != "" && (len(own) != 1 || own[0] != c) {
 			change()
 			req.Header = ownHeader(req.Header)
-			req.Header["Cookie"] = []string{c}
+			req.Header[key] = []string{c}
 		}
 	}
 	return req

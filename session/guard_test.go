@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/impersonate"
 )
 
@@ -69,5 +70,26 @@ func TestFieldTakenOutNeedsNoPreflight(t *testing.T) {
 	h := http.Header{"Priority": nil, "X-Off": {}, "X-On": {""}}
 	if names := unsafeHeaders(h); !slices.Equal(names, []string{"x-on"}) {
 		t.Errorf("asked about %v", names)
+	}
+}
+
+// A page cannot send another site a method that no form has by leaving CORS out.
+func TestNoCORSMethods(t *testing.T) {
+	s, f := newFake(t, Options{}, nil)
+	defer s.CloseNow()
+	tab := s.NewTab()
+	if _, err := tab.Navigate(t.Context(), "https://a.test/"); err != nil {
+		t.Fatal(err)
+	}
+	for method, want := range map[string]bool{"PUT": false, "DELETE": false, "GET": true, "HEAD": true, "POST": true} {
+		ctx := WithFetchOptions(t.Context(), FetchOptions{Mode: fingerprints.NoCORS})
+		before := len(f.requests)
+		_, err := tab.Fetch(newReq(t, method, "https://b.test/", nil).WithContext(ctx))
+		if sent := len(f.requests) > before; sent != want || (err == nil) != want || !want && (!errors.As(err, new(*CORSError)) || OutcomeOf(err) != NotSent) {
+			t.Errorf("%s: sent %t, %v", method, sent, err)
+		}
+	}
+	if st := s.Stats(); st.Failed != 2 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // Without includeSubDomains the host speaks for itself only.
@@ -56,4 +58,31 @@ func TestHSTSOfWebSockets(t *testing.T) {
 			t.Errorf("%s goes to %s, want %s", from, got, want)
 		}
 	}
+}
+
+// A redirect from https back to http stays at its origin by HSTS and keeps its
+// credentials; it goes by https then even if HSTS ends before it is sent.
+func TestHSTSThatEndsDuringARedirect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, f := newFake(t, Options{CheckRedirect: func(*http.Request, []*http.Request) error {
+			time.Sleep(2 * time.Second) // the caller's own code, as long as it likes
+			return nil
+		}}, func(r *http.Request) fakeAnswer {
+			if r.URL.Path == "/x" {
+				return fakeAnswer{}
+			}
+			return fakeAnswer{status: 302, header: http.Header{"Location": {"http://a.test/x"}, "Strict-Transport-Security": {"max-age=1"}}}
+		})
+		defer s.CloseNow()
+		req := newReq(t, "GET", "https://a.test/", nil)
+		req.Header.Set("Authorization", "secret")
+		resp, err := s.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if r := f.last(); r.URL.Scheme != "https" || r.Header.Get("Authorization") == "" {
+			t.Errorf("%s with %v", r.URL, r.Header)
+		}
+	})
 }

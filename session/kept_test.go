@@ -50,7 +50,7 @@ func TestWhatIsKeptHoldsNothingElse(t *testing.T) {
 	for host := range s.hsts.hosts.entries {
 		check("HSTS", host)
 	}
-	s.hints.note(u, &plan{mode: fingerprints.Navigate}, http.Header{"Accept-Ch": {"Sec-CH-UA-Arch"}})
+	s.hints.note(u, &plan{dest: fingerprints.Document, mode: fingerprints.Navigate}, http.Header{"Accept-Ch": {"Sec-CH-UA-Arch"}})
 	for o := range s.hints.origins.entries {
 		check("Accept-CH", o.scheme, o.host, o.port)
 	}

@@ -57,6 +57,9 @@ func (f *fetch) next(resp *http.Response, location string) (*http.Request, error
 	if err := f.checkHop(resp, to); err != nil {
 		return nil, err
 	}
+	// Once, here: what the header may hold is decided by where the hop goes, and
+	// the wish may end while CheckRedirect takes its time.
+	to = f.s.hsts.upgrade(to)
 	next := (&http.Request{
 		Method: f.cur.Method, URL: to, Host: ownHost(f.cur), Header: f.cur.Header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Response: resp,
@@ -141,10 +144,9 @@ func (f *fetch) rewriteMethod(next *http.Request, status int) (keepBody bool) {
 
 // dropCrossOrigin takes off what is meant for the last origin only.
 func (f *fetch) dropCrossOrigin(next *http.Request) {
-	target := f.s.hsts.upgrade(next.URL)
 	// The source stays what it was; the policy looks at each target anew.
 	delField(next.Header, "Referer")
-	if originOf(f.url).is(originOf(target)) {
+	if originOf(f.url).is(originOf(next.URL)) {
 		return
 	}
 	next.Host = ""

@@ -72,3 +72,31 @@ func TestHostIsOfTheURLSent(t *testing.T) {
 		s.CloseNow()
 	}
 }
+
+// S13: a Cookie field spelled in lower case is the caller's, too: with the jar's
+// cookies it is one field, and what a redirect sets goes before it.
+func TestOwnCookieInLowerCase(t *testing.T) {
+	s, f := newFake(t, Options{}, func(r *http.Request) fakeAnswer {
+		if r.URL.Path == "/x" {
+			return fakeAnswer{}
+		}
+		return fakeAnswer{status: 302, header: http.Header{"Location": {"/x"}, "Set-Cookie": {"c=new"}}}
+	})
+	defer s.CloseNow()
+	j := s.Jar().(*CookieJar)
+	for _, line := range []string{"a=jar", "b=jar"} {
+		j.set(mustURL(t, "https://a.test/"), line, cookieContext{})
+	}
+	req := newReq(t, "GET", "https://a.test/", nil)
+	req.Header["cookie"] = []string{"a=own; c=own"}
+	resp, err := s.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	for n, want := range []string{"a=own; c=own; b=jar", "a=own; b=jar; c=new"} {
+		if h := f.requests[n].Header; len(h) != 1 || len(h["cookie"]) != 1 || h["cookie"][0] != want {
+			t.Errorf("request %d: %v, want %s", n, h, want)
+		}
+	}
+}

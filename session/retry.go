@@ -55,7 +55,10 @@ func (p *RetryPolicy) wants(status int) bool {
 
 // wait is how long to wait before attempt n+1.
 func (p *RetryPolicy) wait(n int, resp *http.Response) time.Duration {
-	d := p.backoff() << min(n-1, 20)
+	d := p.backoff()
+	for i := 1; i < n && 0 < d && d < 1<<60 && d/2 < p.maxBackoff(); i++ {
+		d *= 2
+	}
 	if d > 0 {
 		d = d/2 + rand.N(d)
 	}

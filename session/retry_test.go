@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -189,4 +190,15 @@ func TestRetriedResponseIsNoted(t *testing.T) {
 			t.Error("HSTS is lost")
 		}
 	})
+}
+
+// However often a wait has doubled, it is the longest one and not none at all.
+func TestBackoffDoesNotOverflow(t *testing.T) {
+	for _, p := range []RetryPolicy{{Backoff: 3 * time.Hour, MaxBackoff: time.Hour}, {Backoff: 24 * time.Hour}, {Backoff: time.Second, MaxBackoff: math.MaxInt64}} {
+		for _, n := range []int{18, 19, 20, 21, 22, 40, 1000} {
+			if d := p.wait(n, nil); d < min(p.maxBackoff(), 24*time.Hour) {
+				t.Errorf("backoff %v, attempt %d: %v", p.Backoff, n, d)
+			}
+		}
+	}
 }

@@ -269,6 +269,9 @@ func (t *Tab) send(req *http.Request, p plan, single bool) (*http.Response, erro
 	if f.plan.mode == fingerprints.SameOrigin && !f.basic {
 		return nil, f.fail(&CORSError{URL: redact(f.url), Reason: "not of the page's origin"}, NotSent)
 	}
+	if m := f.cur.Method; f.plan.dest == fingerprints.Empty && f.plan.mode == fingerprints.NoCORS && !isSafelistedMethod(m) {
+		return nil, f.fail(&CORSError{URL: redact(f.url), Reason: "method " + m + " in no-cors mode"}, NotSent) // Fetch standard, section 5.4
+	}
 	return f.run()
 }
 

@@ -174,8 +174,16 @@ func captureWaiting(ctx context.Context, c *cli, ca *observe.CA, addr, out strin
 		return err
 	}
 	defer srv.Close()
-	caFile := filepath.Join(os.TempDir(), "guise-observer-ca.pem")
-	if err := os.WriteFile(caFile, ca.PEM(), 0o644); err != nil {
+	// A name that nobody knows before: who can write to the folder of temporary
+	// files would put a link there, or a CA of his own for the device to trust.
+	f, err := os.CreateTemp("", "guise-observer-ca-*.pem")
+	if err != nil {
+		return err
+	}
+	caFile := f.Name()
+	defer os.Remove(caFile)
+	_, err = f.Write(ca.PEM())
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "1. trust the CA in %s on the device (it is thrown away afterwards)\n"+
@@ -184,7 +192,7 @@ func captureWaiting(ctx context.Context, c *cli, ca *observe.CA, addr, out strin
 	for {
 		select {
 		case line := <-lines:
-			fmt.Fprintln(c.stdout, line)
+			fmt.Fprintln(c.stdout, plain(line))
 			if missing := missingKinds(srv.Transcripts()); len(missing) > 0 {
 				fmt.Fprintln(c.stdout, "  still missing:", strings.Join(missing, ", "))
 			}

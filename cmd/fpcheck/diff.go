@@ -35,7 +35,7 @@ func runDiff(_ context.Context, c *cli, args []string) error {
 	}
 	if err := c.print(r, func(out *bytes.Buffer) {
 		for _, d := range r.Differences {
-			fmt.Fprintln(out, d)
+			fmt.Fprintln(out, plain(d))
 		}
 		fmt.Fprintf(out, "%s and %s: %d of %d checks equal\n", rest[0], rest[1], r.Equal, r.Total)
 	}); err != nil {

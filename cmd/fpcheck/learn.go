@@ -132,7 +132,7 @@ func newLearner(list []*observe.Capture, base string) (*learner, error) {
 				fresh++
 			}
 			for _, f := range t.Frames {
-				if v := f.Value("user-agent"); v != "" {
+				if v := f.Value("user-agent"); v != "" && f.Type == "HEADERS" {
 					agents[v], l.agent = true, v
 				}
 			}

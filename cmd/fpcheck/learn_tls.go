@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/guise-http/guise/fingerprints"
@@ -17,6 +18,9 @@ func (l *learner) learnTLS() error {
 	resumed, err := l.hellos(true, true)
 	if err != nil {
 		return err
+	}
+	if len(fresh) == 0 {
+		return usagef("capture the whole of /nav", "the captures hold no fresh ClientHello that offers HTTP/2")
 	}
 	h, t := fresh[0], &l.p.TLS
 	known := t.Extensions
@@ -84,7 +88,9 @@ func learnExtension(x fingerprints.RawExtension, h *fingerprints.ClientHello, fr
 	case 27:
 		e.Algorithms = h.Algorithms
 	case 28:
-		e.Limit = uint16(x.Data[0])<<8 | uint16(x.Data[1])
+		if len(x.Data) == 2 { // else the profile does not load
+			e.Limit = binary.BigEndian.Uint16(x.Data)
+		}
 	case 43:
 		e.Versions = greased(h.Versions)
 	case 45:

@@ -153,7 +153,7 @@ func report(stderr io.Writer, err error) int {
 	case errors.Is(err, errDifferent):
 		return exitDifferent
 	}
-	fmt.Fprintln(stderr, "fpcheck: error:", strings.ReplaceAll(err.Error(), "\n", " "))
+	fmt.Fprintln(stderr, "fpcheck: error:", plain(strings.ReplaceAll(err.Error(), "\n", " ")))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(stderr, "fpcheck: hint:", hint)
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/guise-http/guise/fingerprints"
 	"github.com/guise-http/guise/internal/observe"
@@ -35,7 +36,13 @@ func (c *cli) print(v any, text func(b *bytes.Buffer)) error {
 func table(b *bytes.Buffer, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, plain(cell))
+		}
+		fmt.Fprintln(w)
 	}
 	w.Flush()
 	lines := strings.Split(b.String(), "\n") // no white space at line ends
@@ -46,6 +53,17 @@ func table(b *bytes.Buffer, rows [][]string) {
 			b.WriteByte('\n')
 		}
 	}
+}
+
+// plain is s as it may stand on a line of a terminal: what a client, a capture or
+// a profile wrote into a name moves no cursor and begins no line of its own.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // hintFor says what to do about an error.

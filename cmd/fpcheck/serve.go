@@ -67,7 +67,7 @@ func runServe(ctx context.Context, c *cli, args []string) error {
 			}
 			return
 		}
-		fmt.Fprintln(c.stdout, t.Describe())
+		fmt.Fprintln(c.stdout, plain(t.Describe()))
 	}})
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func runShow(_ context.Context, c *cli, args []string) error {
 			fmt.Fprintf(b, "  %s\n", name)
 		}
 		for _, f := range s.Headers {
-			fmt.Fprintf(b, "  %s: %s\n", f[0], f[1])
+			fmt.Fprintf(b, "  %s: %s\n", plain(f[0]), plain(f[1]))
 		}
 	})
 }

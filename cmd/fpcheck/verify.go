@@ -94,10 +94,10 @@ func printVerdicts(b *bytes.Buffer, verdicts []verdict) {
 		}
 		fmt.Fprintf(b, "\n%s:\n", v.Profile)
 		if v.Error != "" {
-			fmt.Fprintf(b, "  could not tell: %s\n", v.Error)
+			fmt.Fprintf(b, "  could not tell: %s\n", plain(v.Error))
 		}
 		for _, d := range v.Differences {
-			fmt.Fprintf(b, "  %s\n", d)
+			fmt.Fprintf(b, "  %s\n", plain(d))
 		}
 	}
 }
@@ -243,6 +243,9 @@ const freshConnections = 6
 // observe runs an observer and a session of p against it, and returns what
 // arrived once every connection has ended.
 func (v *verifier) observe(ctx context.Context, p *fingerprints.Profile, what string, opts observe.Options, o session.Options, visit func(context.Context, *session.Session, func() error) error) ([]*observe.Transcript, error) {
+	if v.record != "" && what != "" && !filepath.IsLocal(what) {
+		return nil, fmt.Errorf("a capture called %q would be recorded outside of the folder", what)
+	}
 	srv, err := observe.Start(opts)
 	if err != nil {
 		return nil, err

@@ -117,6 +117,9 @@ func decodeCapture(text []byte) (*Capture, error) {
 	if t.ClientHello == "" && t.Frames == nil && t.HTTP1 == nil {
 		return nil, ErrNoCapture
 	}
+	if i := slices.Index(t.Frames, nil); i >= 0 {
+		return nil, fmt.Errorf("frame %d is null", i)
+	}
 	return &Capture{Conns: []*Transcript{t}}, nil
 }
 

@@ -67,6 +67,10 @@ type flow struct {
 	held     int
 	segments int
 	done     bool
+
+	walked int    // bytes of data that are whole records
+	have   int    // bytes of the message in them
+	head   []byte // the message's own header, as far as it is there
 }
 
 type pcapReader struct {
@@ -262,6 +266,9 @@ func (p *pcapReader) tcp(src, dst netip.Addr, b []byte) {
 		return
 	}
 	f.take(seq, payload)
+	if !f.isWhole() && len(f.data)+f.held < maxFlowBytes {
+		return
+	}
 	hello, err := fingerprints.ParseClientHello(f.data)
 	switch {
 	case err == nil:
@@ -270,6 +277,32 @@ func (p *pcapReader) tcp(src, dst netip.Addr, b []byte) {
 		return
 	}
 	f.done, f.data, f.later = true, nil, nil
+}
+
+// isWhole reports whether the hello is there, or what is there is none. It goes
+// over each record once, where parsing goes over all of them for each segment.
+func (f *flow) isWhole() bool {
+	for {
+		rest := f.data[f.walked:]
+		if len(rest) > 0 && rest[0] != 22 || len(rest) > 1 && rest[1] != 3 || len(f.head) > 0 && f.head[0] != 1 {
+			return true // the parser says what it is
+		}
+		if len(f.head) == 4 && f.have >= 4+int(f.head[1])<<16+int(f.head[2])<<8+int(f.head[3]) {
+			return true
+		}
+		if len(rest) < 5 {
+			return false
+		}
+		n := int(binary.BigEndian.Uint16(rest[3:]))
+		if n == 0 || n > 1<<14 {
+			return true
+		}
+		if len(rest) < 5+n {
+			return false
+		}
+		f.head = append(f.head, rest[5:5+min(n, 4-len(f.head))]...)
+		f.walked, f.have = f.walked+5+n, f.have+n
+	}
 }
 
 // take adds a segment in sequence, and those that waited for it.

@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/guise-http/guise/fingerprints"
 )
 
 // segment makes an Ethernet frame with one TCP segment from 10.0.0.1:50000 to
@@ -139,5 +142,27 @@ func TestPcapSegmentHalfTheSpaceAway(t *testing.T) {
 	file := classicPcap(binary.LittleEndian, segment(0, 2, nil, false), segment(1+1<<31, 16, []byte{22, 3, 1}, false))
 	if found, err := ReadPcap(bytes.NewReader(file)); len(found) != 0 || err != nil {
 		t.Errorf("%d hellos, %v", len(found), err)
+	}
+}
+
+// A hello that comes byte by byte is parsed once, not once for each byte: that
+// took minutes for a file of some megabytes.
+func TestPcapParsesAHelloOnce(t *testing.T) {
+	wire := (&fingerprints.ClientHello{RecordVersion: 0x301, LegacyVersion: 0x303, CipherSuites: []uint16{0x1301}, Compression: []uint8{0},
+		Records: []int{1, 2, 300}, Extensions: []fingerprints.RawExtension{{Type: 21, Data: make([]byte, 20_000)}}}).Wire()
+	var packets [][]byte
+	for i, b := range wire {
+		packets = append(packets, segment(uint32(i), 0x10, []byte{b}, false))
+	}
+	file := classicPcap(binary.LittleEndian, packets...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	found, err := ReadPcap(bytes.NewReader(file))
+	runtime.ReadMemStats(&after)
+	if err != nil || len(found) != 1 || found[0].Segments != len(wire) {
+		t.Fatalf("%d hellos, %v", len(found), err)
+	}
+	if n := (after.TotalAlloc - before.TotalAlloc) >> 20; n > 32 {
+		t.Errorf("%d MB are allocated for a hello of %d bytes", n, len(wire))
 	}
 }
