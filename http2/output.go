@@ -44,6 +44,7 @@ type output struct {
 	control int         // answers to the server that wait in batch
 
 	writing bool // someone is in Write with an earlier batch and will come back
+	claimed bool // someone is about to call flush
 	closed  bool // no more frames; the socket is closed behind the last byte
 	linger  bool // the reader closes the socket, not the writer
 	shut    bool // the socket is closed, or about to be by who set this
@@ -112,6 +113,14 @@ func (o *output) end(buf []byte) {
 	o.appended += uint64(len(buf) - len(o.batch.buf))
 	o.batch.buf = buf
 	o.batch.ends = append(o.batch.ends, len(buf))
+}
+
+// claim reports whether what was put in is the caller's to flush: nobody else is
+// at it, or about to be.
+func (o *output) claim() bool {
+	mine := !o.writing && !o.claimed
+	o.claimed = o.claimed || mine
+	return mine
 }
 
 func (o *output) isFull() bool { return o.batch != nil && len(o.batch.buf) >= fullBatch }

@@ -171,10 +171,12 @@ func (c *ClientConn) open(s *stream, req *Request, small []byte, hasBody bool) e
 	if inline || emptyData {
 		c.appendSmall(s.id, small)
 	}
+	mine := !aside && c.out.claim()
 	c.wmu.Unlock()
-	if aside {
+	switch {
+	case aside:
 		c.flushAside()
-	} else {
+	case mine:
 		if crowded {
 			// Others may be about to send: whoever is ready to run puts its
 			// frames beside ours, and one write takes them all.

@@ -9,6 +9,7 @@ const maxRounds = 8
 // it. ctx is that of the request in whose name the caller may block; nil if none.
 func (c *ClientConn) flush(ctx context.Context) {
 	c.wmu.Lock()
+	c.out.claimed = false
 	if c.out.writing || c.out.batch == nil && (!c.out.closed || c.out.shut) {
 		c.wmu.Unlock()
 		return
