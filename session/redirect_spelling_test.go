@@ -24,7 +24,7 @@ func TestRedirectDropsFieldsInAnySpelling(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if h := f.last().Header; len(h) != 1 || h["x-other"] == nil {
+	if h := f.last().Header; len(h) != 1 || h["x-other"] == nil { //nolint:staticcheck // likewise
 		t.Errorf("another origin gets %v", h)
 	}
 	if len(req.Header) != 7 {
@@ -95,7 +95,7 @@ func TestOwnCookieInLowerCase(t *testing.T) {
 	}
 	resp.Body.Close()
 	for n, want := range []string{"a=own; c=own; b=jar", "a=own; b=jar; c=new"} {
-		if h := f.requests[n].Header; len(h) != 1 || len(h["cookie"]) != 1 || h["cookie"][0] != want {
+		if h := f.requests[n].Header; len(h) != 1 || len(h["cookie"]) != 1 || h["cookie"][0] != want { //nolint:staticcheck // the spelling is the test
 			t.Errorf("request %d: %v, want %s", n, h, want)
 		}
 	}
