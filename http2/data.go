@@ -80,7 +80,7 @@ func (s *stream) putLocked(p []byte, end bool) error {
 	}
 	switch {
 	case short:
-		return malformed(s.id, "body ends %d bytes early: %w", b.left, io.ErrUnexpectedEOF)
+		return s.endsEarly()
 	case end:
 		c.endRecvLocked(s)
 	}
@@ -202,7 +202,7 @@ func (c *ClientConn) findFrameStreamLocked(id uint32) (*stream, error) {
 // endBody handles the server's END_STREAM on DATA or trailers.
 func (c *ClientConn) endBody(s *stream) error {
 	if s.body.left > 0 {
-		return malformed(s.id, "body ends %d bytes early: %w", s.body.left, io.ErrUnexpectedEOF)
+		return s.endsEarly()
 	}
 	c.mu.Lock()
 	s.body.finish(io.EOF)
@@ -210,4 +210,9 @@ func (c *ClientConn) endBody(s *stream) error {
 	c.unlock()
 	c.reader.wake(s)
 	return nil
+}
+
+// endsEarly is the error of a body that is not as long as was announced.
+func (s *stream) endsEarly() error {
+	return malformed(s.id, "body ends %d bytes early: %w", s.body.left, io.ErrUnexpectedEOF)
 }

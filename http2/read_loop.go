@@ -50,14 +50,9 @@ func (c *ClientConn) readLoop() {
 	defer c.leave()
 	err := c.readFrames()
 	c.mu.Lock()
-	yields := errors.Is(err, errYield)
-	if yields {
-		c.passTurnLocked()
-	} else {
-		c.turns.turn = turnEnding
-	}
+	ends := c.leaveTurnLocked(err)
 	c.mu.Unlock()
-	if !yields {
+	if ends {
 		c.endReading(err)
 	}
 }

@@ -125,20 +125,29 @@ func (c *ClientConn) readFor(s *stream, n *news, done func()) {
 	}
 	c.mu.Lock()
 	s.noteLocked(n)
-	if err == errYield { //nolint:errorlint // our own, and a request's way is short
-		c.passTurnLocked()
-	} else {
-		c.turns.turn = turnEnding
+	ends := c.leaveTurnLocked(err)
+	c.mu.Unlock()
+	if ends {
 		go c.endReading(err)
 	}
-	c.mu.Unlock()
+}
+
+// leaveTurnLocked gives the turn up after err, and reports whether that was for
+// good: then the caller has to see to the end.
+func (c *ClientConn) leaveTurnLocked(err error) (ends bool) {
+	if err == errYield { //nolint:errorlint // our own, and a request's way is short
+		c.passTurnLocked()
+		return false
+	}
+	c.turns.turn = turnEnding
+	return true
 }
 
 // readFrames reads and handles frames until the reader yields or the
 // connection ends.
 func (c *ClientConn) readFrames() error {
 	for {
-		if err := c.readFrame(); err != nil && (err == errYield || !c.passOver(err)) { //nolint:errorlint // see readFor
+		if err := c.readFrame(); err != nil && (err == errYield || !c.passOver(err)) { //nolint:errorlint // see leaveTurnLocked
 			return err
 		}
 	}
