@@ -299,14 +299,16 @@ func (t *Transport) findOwner(ctx context.Context, key connKey) *clientConn {
 // the Transport ends it.
 func (t *Transport) lookupAside(ctx context.Context, host string) ([]netip.Addr, error) {
 	ctx, cancel := withBound(ctx, "dial", bound(t.opts.DialTimeout, defaultDialTimeout))
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer cancel()
-	go func() {
+	watch.Go(func() {
 		select {
 		case <-t.life.closing:
 			cancel()
 		case <-ctx.Done(): // at the latest when the lookup returns
 		}
-	}()
+	})
 	return t.lookup(ctx, host)
 }
 
