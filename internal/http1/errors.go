@@ -50,11 +50,6 @@ func (e *RequestError) Unwrap() error { return e.Err }
 // socket took no byte of it.
 func (e *RequestError) Unsent() bool { return e.unsent }
 
-// Stale reports whether the request was lost on a connection that had worked
-// before, without one byte of answer: the server most likely closed it while
-// idle, and an idempotent request may be sent again (RFC 9112, section 9.3.1).
-func (e *RequestError) Stale() bool { return e.Reused && !e.Answered && e.Remote }
-
 // Timeout reports whether the cause was a timeout.
 func (e *RequestError) Timeout() bool {
 	var t interface{ Timeout() bool }

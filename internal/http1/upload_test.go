@@ -372,7 +372,7 @@ func TestUploadPeerThatIsClosed(t *testing.T) {
 		if !errors.Is(err, ErrConnClosed) || !errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if e, _ := errorAs[*RequestError](err); e.Unsent() || e.Remote || e.Stale() {
+		if e, _ := errorAs[*RequestError](err); e.Unsent() || e.Remote || isStale(e) {
 			t.Errorf("%+v", e)
 		}
 	})
