@@ -20,11 +20,11 @@ func TestReceiveWindowLikeChrome(t *testing.T) {
 		if inc := w.consume(1, p); inc != 3145729 {
 			t.Errorf("more than half of the window gives %d back", inc)
 		}
-		time.Sleep(5*time.Second - 1) // of the bubble's time, as is the next
+		time.Sleep(5*time.Second - 1) // of the bubble's time
 		if inc := w.consume(10, p); inc != 0 {
 			t.Errorf("%d given back before five seconds", inc)
 		}
-		time.Sleep(time.Nanosecond)
+		time.Sleep(time.Nanosecond) // of the bubble's time, too
 		if inc := w.consume(5, p); inc != 15 {
 			t.Errorf("%d given back after five seconds, want 15", inc)
 		}

@@ -403,7 +403,7 @@ func (tc *testConn) wantConnWindowBut(why string, held int64) {
 
 // advance lets the bubble's time pass, which costs none of ours.
 func (tc *testConn) advance(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) // of the bubble's time
 	synctest.Wait()
 }
 
