@@ -96,9 +96,9 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	switch c.state {
 	case stateIdle, stateReserved:
-		// A reserved slot is not on the wire: its RoundTrip will be refused.
-		c.mu.Unlock()
-		c.end(nil, nil, ErrConnClosed, true)
+		// A reserved slot is not on the wire: its RoundTrip will be refused. It
+		// must not get on the wire meanwhile, so the lock is held up to there.
+		c.endAndUnlock(nil, nil, ErrConnClosed, true)
 	case stateBusy, stateLast:
 		c.state = stateLast
 		c.finalErr = ErrConnClosed
@@ -160,6 +160,11 @@ func (c *Conn) end(x *exchange, xerr, cause error, polite bool) {
 		c.mu.Unlock()
 		return
 	}
+	c.endAndUnlock(x, xerr, cause, polite)
+}
+
+// endAndUnlock is end for who holds c.mu and has seen that the connection is open.
+func (c *Conn) endAndUnlock(x *exchange, xerr, cause error, polite bool) {
 	cur := c.cur
 	c.state, c.finalErr = stateClosed, cause
 	if x != nil {
